@@ -1,0 +1,134 @@
+"""Names of models to be tested: `provider:model`, an alias from the settings, or a well-known bare id."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from pytest_llmeval.errors import ConfigError, nearest
+
+if TYPE_CHECKING:
+    from pytest_llmeval.settings import Hosting, ModelSettings, Prices
+
+BARE_IDS = (
+    (re.compile(r"(gpt-|chatgpt-|o\d)"), "openai"),
+    (re.compile(r"claude-"), "anthropic"),
+    (re.compile(r"gemini-"), "gemini"),
+)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A model to be tested, with all that is needed to ask it.
+
+    Attributes:
+        name: What the user calls it and what reports show: the alias, or ``provider:model``.
+        provider: Who speaks for it: ``openai``, ``anthropic``, a row of the endpoint table, or a third party's name.
+        model: The id that is sent.
+        base_url: The endpoint, if it is not the provider's own.
+        api_key_env: Environment variable of the key, if it is not the provider's usual one.
+        hosting: ``api``, ``self-hosted`` or ``local``; None takes the provider's.
+        parameters: Sent with each request, over the test's own; the value ``"omit"`` leaves a parameter out.
+        prices: The user's prices, ``"free"``, or None.
+        structured_output: ``native``, ``prompt``, or ``auto``: native, and the prompt where the endpoint refuses that.
+        timeout: Seconds that one request may take; None takes the SDK's default.
+        max_retries: How often the SDK tries again; None takes the SDK's default.
+    """
+
+    name: str
+    provider: str
+    model: str
+    base_url: str | None = None
+    api_key_env: str | None = None
+    hosting: Hosting | None = None
+    parameters: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    prices: Prices | str | None = None
+    structured_output: str = "auto"
+    timeout: float | None = None
+    max_retries: int | None = None
+
+
+def split_names(values: Iterable[str]) -> list[str]:
+    """Split comma-separated names, drop blanks and repeats, keep the order.
+
+    >>> split_names(["a, b", "c,a", ""])
+    ['a', 'b', 'c']
+    """
+    names = [name.strip() for value in values for name in value.split(",")]
+    return list(dict.fromkeys(name for name in names if name))
+
+
+def resolve_candidate(name: str, providers: Iterable[str], aliases: Mapping[str, ModelSettings]) -> Candidate:
+    """Return the candidate that `name` stands for.
+
+    Args:
+        name: ``provider:model``, an alias, or a bare well-known id such as ``gpt-4o-mini``.
+        providers: Names of the providers there are.
+        aliases: `[tool.llmeval.models]`.
+
+    Raises:
+        ConfigError: No such provider or alias, or no model; lists what there is and names the nearest.
+
+    >>> resolve_candidate("gpt-4o-mini", ["openai"], {}).provider
+    'openai'
+    """
+    known = sorted(providers)
+    if name in aliases:
+        entry = aliases[name]
+        provider, model = _split(entry.model, known, [], f"model {entry.model!r} of alias {name!r}")
+        return Candidate(
+            name=name,
+            provider=provider,
+            model=model,
+            base_url=entry.base_url,
+            api_key_env=entry.api_key_env,
+            hosting=entry.hosting,
+            parameters=entry.parameters,
+            prices=entry.prices,
+            structured_output=entry.structured_output,
+            timeout=entry.timeout,
+            max_retries=entry.max_retries,
+        )
+    provider, model = _split(name, known, sorted(aliases), f"candidate {name!r}")
+    return Candidate(name=name, provider=provider, model=model)
+
+
+def _split(name: str, providers: list[str], aliases: list[str], what: str) -> tuple[str, str]:
+    provider, colon, model = name.partition(":")
+    if not colon:
+        for pattern, family in BARE_IDS:
+            if pattern.match(name) and family in providers:
+                return family, name
+        named = f" Aliases in the settings: {', '.join(aliases)}." if aliases else ""
+        raise ConfigError(
+            f"{what}: neither 'provider:model', nor an alias, nor a well-known model id."
+            f"{nearest(name, [*aliases, *providers])}{named} Providers: {', '.join(providers)}."
+        )
+    if provider not in providers:
+        raise ConfigError(
+            f"{what}: unknown provider {provider!r}.{nearest(provider, providers)} Known: {', '.join(providers)}."
+        )
+    if not model:
+        raise ConfigError(f"{what}: no model after {name!r}. Write for example 'openai:gpt-4o-mini'.")
+    return provider, model
+
+
+UNPINNED = re.compile(r"(-latest|:latest|latest)$")
+DATED = re.compile(r"(\d{4}-\d{2}-\d{2}|\d{8}|-\d{4}|-\d{3}|@\d+)$")
+MOVING_PROVIDERS = {"openai", "anthropic", "gemini", "mistral"}
+
+
+def is_unpinned(candidate: Candidate) -> bool:
+    """Whether the provider may put another model under this id without notice.
+
+    True for `*-latest`, and for undated ids of the providers that publish dated ones, asked at their own endpoint.
+
+    >>> is_unpinned(Candidate("gpt-4o", "openai", "gpt-4o")), is_unpinned(Candidate("x", "openai", "gpt-4o-2024-08-06"))
+    (True, False)
+    """
+    if UNPINNED.search(candidate.model):
+        return True
+    hosted = candidate.provider in MOVING_PROVIDERS and candidate.base_url is None
+    return hosted and not DATED.search(candidate.model)

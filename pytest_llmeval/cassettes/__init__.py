@@ -1,0 +1,1 @@
+"""Recorded answers: one file a test, vcrpy's format version 1."""

@@ -1,0 +1,212 @@
+"""What a run leaves behind: a `Call` per request, a `TestRecord` per test, a `Run` of all. Plain JSON types only.
+
+Amounts of money are decimal strings, since a float would round them and xdist cannot carry a `Decimal`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, fields
+from statistics import fmean
+from typing import Any
+
+from pytest_llmeval.response import Response
+from pytest_llmeval.running import Running
+
+SCHEMA_VERSION = 1
+DEFAULT_SCORE = "score"
+
+
+@dataclass(slots=True)
+class Call:
+    """One request to a candidate: what answered, how long it took, what it cost; or the error it ended in."""
+
+    candidate: str
+    model: str | None = None
+    error: str | None = None
+    error_kind: str | None = None
+    latency_ms: float | None = None
+    ttft_ms: float | None = None
+    tokens_per_second: float | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    cost: str | None = None
+    cost_status: str = "unknown"
+    cost_source: str = ""
+    cost_as_of: str | None = None
+    finish_reason: str | None = None
+    schema_mode: str | None = None
+    retries: int = 0
+    replayed: bool = False
+    recorded_at: str | None = None
+
+    @classmethod
+    def from_response(cls, response: Response) -> Call:
+        """Copy out of a `Response` what a record keeps."""
+        usage, cost = response.usage, response.cost
+        return cls(
+            candidate=response.candidate,
+            model=response.model,
+            latency_ms=response.latency_ms,
+            ttft_ms=response.ttft_ms,
+            tokens_per_second=response.tokens_per_second,
+            input_tokens=usage.input_tokens,
+            output_tokens=usage.output_tokens,
+            cached_tokens=usage.cached_tokens,
+            cache_write_tokens=usage.cache_write_tokens,
+            reasoning_tokens=usage.reasoning_tokens,
+            cost=None if cost.amount is None else str(cost.amount),
+            cost_status=cost.status,
+            cost_source=cost.source,
+            cost_as_of=cost.as_of,
+            finish_reason=response.finish_reason,
+            schema_mode=response.schema_mode,
+            retries=response.retries,
+            replayed=response.replayed,
+            recorded_at=response.recorded_at,
+        )
+
+
+@dataclass(slots=True)
+class TestRecord:
+    """One test with one candidate.
+
+    Attributes:
+        outcome: ``passed``, ``failed``, ``error`` (a call, the setup or the recording failed: no verdict on quality),
+            ``skipped``, ``xfailed`` or ``xpassed``.
+        score: 0-1, or None for ``error`` and ``skipped``.
+        scores: Mean score by name; unnamed scores are under ``score``.
+        fields: Mean score by field path, from `score_fields`.
+        json_checked, json_valid: How many answers were checked for valid JSON, and how many were.
+        cassette: File of the recorded answers, relative to the rootdir, if there is one.
+    """
+
+    # pytest collects classes named Test* from modules that import this one.
+    __test__ = False
+
+    nodeid: str
+    candidate: str
+    outcome: str = "passed"
+    score: float | None = None
+    scores: dict[str, float] = field(default_factory=dict)
+    fields: dict[str, float] = field(default_factory=dict)
+    json_checked: int = 0
+    json_valid: int = 0
+    calls: list[Call] = field(default_factory=list)
+    message: str | None = None
+    cassette: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the record as plain JSON types."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> TestRecord:
+        """Build a record from `to_json`'s output; keys of newer versions are passed over."""
+        known = {f.name for f in fields(cls)}
+        call_keys = {f.name for f in fields(Call)}
+        values = {key: value for key, value in data.items() if key in known}
+        values["calls"] = [
+            Call(**{key: value for key, value in call.items() if key in call_keys}) for call in data.get("calls", [])
+        ]
+        return cls(**values)
+
+
+@dataclass(slots=True)
+class Run:
+    """All test records of a run.
+
+    Attributes:
+        candidates: Names in the order in which they were asked for.
+        mode: Record mode of the run (``none``, ``once``, ``new``, ``all``, ``live``).
+        tests: The records, in the order in which the tests finished.
+        unpinned: Model names that can move to another model without notice, by candidate.
+    """
+
+    candidates: list[str] = field(default_factory=list)
+    mode: str = "once"
+    tests: list[TestRecord] = field(default_factory=list)
+    unpinned: dict[str, str] = field(default_factory=dict)
+
+    def by_candidate(self) -> dict[str, list[TestRecord]]:
+        """Return the records of each candidate: asked-for order first, then as they appear."""
+        groups: dict[str, list[TestRecord]] = {name: [] for name in self.candidates}
+        for test in self.tests:
+            groups.setdefault(test.candidate, []).append(test)
+        return {name: tests for name, tests in groups.items() if tests}
+
+
+class TestLog:
+    """Collects what happens while one test runs: calls, scores, JSON checks. Thread-safe: it only appends."""
+
+    __test__ = False
+
+    def __init__(self, candidate: str) -> None:
+        self.candidate = candidate
+        self.calls: list[Call] = []
+        self._scores: list[tuple[str, float]] = []
+        self._fields: list[tuple[str, float]] = []
+        self._json: list[bool] = []
+
+    def note_call(self, call: Call) -> None:
+        """Add a finished or failed call."""
+        self.calls.append(call)
+
+    def note_score(self, value: float, name: str = DEFAULT_SCORE) -> None:
+        """Add a score (0-1) under a name."""
+        self._scores.append((name, value))
+
+    def note_fields(self, scores: Iterable[tuple[str, float]]) -> None:
+        """Add the scores of single fields."""
+        self._fields.extend(scores)
+
+    def note_json(self, valid: bool) -> None:
+        """Add the outcome of a check for valid JSON."""
+        self._json.append(valid)
+
+    def record(
+        self, nodeid: str, outcome: str, *, message: str | None = None, cassette: str | None = None
+    ) -> TestRecord:
+        """Return the finished record. A test that noted no score counts 1 if it passed and 0 if it failed."""
+        scores = _means(self._scores)
+        return TestRecord(
+            nodeid=nodeid,
+            candidate=self.candidate,
+            outcome=outcome,
+            score=overall_score(scores, outcome),
+            scores=scores,
+            fields=_means(self._fields),
+            json_checked=len(self._json),
+            json_valid=sum(self._json),
+            calls=list(self.calls),
+            message=message,
+            cassette=cassette,
+        )
+
+
+def overall_score(scores: dict[str, float], outcome: str) -> float | None:
+    """Return a test's score: the unnamed one, else the mean of the named ones, else pass or fail; None for errors.
+
+    >>> overall_score({}, "passed"), overall_score({"tone": 0.5}, "failed"), overall_score({"score": 1.0}, "error")
+    (1.0, 0.5, None)
+    """
+    if outcome in ("error", "skipped"):
+        return None
+    if DEFAULT_SCORE in scores:
+        return scores[DEFAULT_SCORE]
+    if scores:
+        return fmean(scores.values())
+    return 1.0 if outcome in ("passed", "xpassed") else 0.0
+
+
+def _means(pairs: Iterable[tuple[str, float]]) -> dict[str, float]:
+    groups: dict[str, list[float]] = {}
+    for name, value in pairs:
+        groups.setdefault(name, []).append(value)
+    return {name: fmean(values) for name, values in groups.items()}
+
+
+running_log: Running[TestLog] = Running("llmeval_log")

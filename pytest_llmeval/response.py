@@ -1,0 +1,171 @@
+"""What a candidate answered, with what it took: tokens, time, money."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, Literal
+
+
+def parse_json(text: str) -> Any:
+    """Parse strict JSON: unlike `json.loads`, `NaN` and `Infinity` are refused, as JSON has none.
+
+    Raises:
+        json.JSONDecodeError: With position and reason.
+
+    >>> parse_json('{"a": 1}')
+    {'a': 1}
+    """
+
+    def refuse(constant: str) -> Any:
+        raise json.JSONDecodeError(f"{constant} is not JSON", text, max(text.find(constant), 0))
+
+    return json.loads(text, parse_constant=refuse)
+
+
+CostStatus = Literal["priced", "estimated", "free", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one call, as the provider counted them. None means that the provider did not say.
+
+    `input_tokens` includes `cached_tokens` and `cache_write_tokens`, and `output_tokens` includes `reasoning_tokens`,
+    for every provider (Anthropic's own counts, which leave the cached part out, are converted).
+    """
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    reasoning_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Price of one call in USD. `amount` is None exactly when `status` is ``unknown``: unknown is never zero.
+
+    `source` says who set the price (``provider``, ``user``, ``genai-prices``, ...) or why it is unknown, and `as_of`
+    is the date whose price was taken.
+    """
+
+    amount: Decimal | None
+    status: CostStatus
+    source: str = ""
+    as_of: str | None = None
+
+
+UNKNOWN_COST = Cost(None, "unknown")
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A tool that the model wants called. `arguments` is the raw JSON text as the model wrote it."""
+
+    id: str
+    name: str
+    arguments: str
+
+    def parsed(self) -> Any:
+        """Return the arguments as data.
+
+        Raises:
+            json.JSONDecodeError: The model wrote something that is not JSON.
+        """
+        return json.loads(self.arguments)
+
+
+@dataclass(slots=True)
+class Timing:
+    """Clock of one HTTP exchange, live or as it was recorded. Times are milliseconds from the start of the request.
+
+    `position_ms` moves while the body is read: the offset of the chunk that was delivered last. Whoever parses a
+    stream reads it to date what it just saw, and so gets the same figure live and in replay.
+    """
+
+    headers_ms: float | None = None
+    latency_ms: float | None = None
+    position_ms: float | None = None
+    retries: int = 0
+    replayed: bool = False
+    recorded_at: str | None = None
+
+
+@dataclass(slots=True)
+class Response:
+    """One whole answer of a candidate.
+
+    Attributes:
+        content: The text. Empty when the model answered with tool calls only.
+        usage: Tokens by class.
+        model: What the server says answered; may be more exact than what was asked for.
+        latency_ms: From the request to the last byte of the attempt that answered, in milliseconds, without the
+            waits before earlier attempts; in replay, as measured when it was recorded.
+        ttft_ms: Time to the first content token, in milliseconds; None where the answer was not streamed.
+        cost: What the call cost in USD, or why that is unknown.
+        finish_reason: The provider's word: ``stop``, ``length``, ``tool_calls``, ``end_turn``, ``max_tokens``, ...
+        tool_calls: Tools that the model wants called.
+        replayed: Whether the answer came from a cassette.
+        recorded_at: When it was recorded (ISO 8601, UTC), if it was replayed.
+        retries: How often the SDK tried again before this answer came.
+        schema_mode: How a `schema=` was asked for: ``native`` (constrained by the provider), ``prompt`` (the
+            endpoint lacks it, the schema was put into the system text), or None.
+        raw: The object of the SDK.
+        candidate: Name of the candidate.
+    """
+
+    content: str
+    usage: Usage = field(default_factory=Usage)
+    model: str | None = None
+    latency_ms: float | None = None
+    ttft_ms: float | None = None
+    cost: Cost = UNKNOWN_COST
+    finish_reason: str | None = None
+    tool_calls: list[ToolCall] = field(default_factory=list)
+    replayed: bool = False
+    recorded_at: str | None = None
+    retries: int = 0
+    schema_mode: str | None = None
+    raw: Any = field(default=None, repr=False)
+    candidate: str = ""
+
+    @property
+    def input_tokens(self) -> int | None:
+        """Tokens read, cached ones included; None if the provider did not say."""
+        return self.usage.input_tokens
+
+    @property
+    def output_tokens(self) -> int | None:
+        """Tokens written, reasoning included; None if the provider did not say."""
+        return self.usage.output_tokens
+
+    @property
+    def tokens_per_second(self) -> float | None:
+        """Tokens written after the first one, per second of streaming; None where the answer was not streamed.
+
+        (output_tokens - 1) / (latency - TTFT), the inverse of the usual time per output token.
+        """
+        if self.ttft_ms is None or self.latency_ms is None or not self.output_tokens or self.output_tokens < 2:
+            return None
+        seconds = (self.latency_ms - self.ttft_ms) / 1000
+        return (self.output_tokens - 1) / seconds if seconds > 0 else None
+
+    @property
+    def cut(self) -> bool:
+        """Whether the model stopped because it ran into `max_tokens`."""
+        return self.finish_reason in ("length", "max_tokens")
+
+    def json(self) -> Any:
+        """Return the content parsed as strict JSON.
+
+        Raises:
+            ValueError: The content is not JSON. For a failure that explains itself use `assert_json`.
+
+        >>> Response('{"name": "John"}').json()
+        {'name': 'John'}
+        """
+        return parse_json(self.content)
+
+    def __str__(self) -> str:
+        return self.content

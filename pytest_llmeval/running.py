@@ -1,0 +1,52 @@
+"""What runs now: a context variable, with a fallback for threads that did not inherit the context."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Running(Generic[T]):
+    """Hold the `T` of the running test.
+
+    A plain thread starts with an empty context, and an event loop that outlives a test keeps the context of the test
+    that started it. Both see the fallback: what `entered` was called with last and has not left yet.
+
+    >>> running = Running[str]("doctest")
+    >>> with running.entered("a test"):
+    ...     running.get()
+    'a test'
+    >>> running.get() is None
+    True
+    """
+
+    def __init__(self, name: str) -> None:
+        self._var: ContextVar[T | None] = ContextVar(name, default=None)
+        self._fallback: T | None = None
+
+    def get(self) -> T | None:
+        """Return the value of this context, else of the test that runs, else None."""
+        value = self._var.get()
+        return value if value is not None else self._fallback
+
+    @contextmanager
+    def entered(self, value: T) -> Iterator[None]:
+        """Make `value` the fallback: what code without a context of its own sees."""
+        before, self._fallback = self._fallback, value
+        try:
+            yield
+        finally:
+            self._fallback = before
+
+    @contextmanager
+    def bound(self, value: T) -> Iterator[None]:
+        """Bind `value` to this context; tasks and context-copying threads started inside keep it."""
+        token = self._var.set(value)
+        try:
+            yield
+        finally:
+            self._var.reset(token)

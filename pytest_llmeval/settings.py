@@ -1,0 +1,107 @@
+"""`[tool.llmeval]` of pyproject.toml, or llmeval.toml: models, endpoints, prices. Secrets never live here."""
+
+from __future__ import annotations
+
+import tomllib
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from pytest_llmeval.errors import ConfigError, nearest
+
+Hosting = Literal["api", "self-hosted", "local"]
+
+
+class Prices(BaseModel):
+    """USD per 1M tokens; or what the machine costs, for a model that you host yourself."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    input: Decimal | None = Field(None, ge=0, description="tokens read")
+    output: Decimal | None = Field(None, ge=0, description="tokens written")
+    cached_input: Decimal | None = Field(None, ge=0, description="tokens read from the provider's prompt cache")
+    cache_write: Decimal | None = Field(None, ge=0, description="tokens written to the provider's prompt cache")
+    gpu_hour: Decimal | None = Field(None, ge=0, description="USD an hour for the machine, instead of token prices")
+    concurrency: int = Field(1, ge=1, description="requests that the machine serves at once; shares gpu_hour")
+
+
+class ModelSettings(BaseModel):
+    """One entry of `[tool.llmeval.models.NAME]`: a name for a model with its endpoint, parameters and prices."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: str = Field(description="'provider:model'")
+    base_url: str | None = None
+    api_key_env: str | None = Field(None, description="environment variable that holds the key")
+    hosting: Hosting | None = None
+    parameters: dict[str, Any] = Field(
+        default_factory=dict, description="sent with each request; 'omit' leaves one out"
+    )
+    prices: Prices | Literal["free"] | None = None
+    structured_output: Literal["auto", "native", "prompt"] = "auto"
+    timeout: float | None = Field(None, gt=0, description="seconds that one request may take")
+    max_retries: int | None = Field(None, ge=0)
+
+
+class Settings(BaseModel):
+    """All of `[tool.llmeval]`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    models: dict[str, ModelSettings] = Field(default_factory=dict)
+
+
+def load_settings(rootdir: Path) -> Settings:
+    """Read `llmeval.toml`, else `[tool.llmeval]` of `pyproject.toml`, in `rootdir`; neither gives the defaults.
+
+    Raises:
+        ConfigError: The file is not TOML, or a key or value cannot be used; names the file and the path to the key.
+    """
+    own, shared = rootdir / "llmeval.toml", rootdir / "pyproject.toml"
+    if own.is_file():
+        return parse_settings(_read(own), str(own))
+    if shared.is_file():
+        table = _read(shared).get("tool", {}).get("llmeval")
+        if table is not None:
+            return parse_settings(table, str(shared), "tool.llmeval")
+    return Settings()
+
+
+def parse_settings(data: dict[str, Any], source: str, prefix: str = "") -> Settings:
+    """Validate settings that were read from `source`; `prefix` is the path of the table in it.
+
+    Raises:
+        ConfigError: All faults at once, one a line.
+    """
+    try:
+        return Settings.model_validate(data)
+    except ValidationError as exc:
+        faults = "\n".join(f"  {_fault(error, prefix)}" for error in exc.errors())
+        raise ConfigError(f"{source}: settings that cannot be used:\n{faults}") from None
+
+
+def _fault(error: Any, prefix: str) -> str:
+    path = [str(part) for part in error["loc"]]
+    where = ".".join(([prefix] if prefix else []) + path)
+    if error["type"] == "extra_forbidden":
+        return f"{where}: unknown key.{nearest(path[-1], _known_keys(path))}"
+    if error["type"] == "missing":
+        return f"{where}: required, but not there"
+    return f"{where}: {error['msg']} (it is {error['input']!r})"
+
+
+def _known_keys(path: list[str]) -> list[str]:
+    if len(path) == 1:
+        return list(Settings.model_fields)
+    return list(Prices.model_fields) if "prices" in path[:-1] else list(ModelSettings.model_fields)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+        raise ConfigError(f"{path}: not valid TOML: {exc}") from None
+    except OSError as exc:
+        raise ConfigError(f"{path}: cannot be read: {exc.strerror}") from None
