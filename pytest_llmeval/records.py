@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
+from decimal import Decimal
 from statistics import fmean
 from typing import Any
 
@@ -82,6 +83,7 @@ class TestRecord:
         fields: Mean score by field path, from `score_fields`.
         json_checked, json_valid: How many answers were checked for valid JSON, and how many were.
         cassette: File of the recorded answers, relative to the rootdir, if there is one.
+        unpinned: Id of the candidate's model if another model may be put under it without notice.
     """
 
     # pytest collects classes named Test* from modules that import this one.
@@ -98,6 +100,24 @@ class TestRecord:
     calls: list[Call] = field(default_factory=list)
     message: str | None = None
     cassette: str | None = None
+    unpinned: str | None = None
+
+    def properties(self) -> list[tuple[str, object]]:
+        """Return what JUnit XML shows of the test: candidate, score, named scores, latency and cost of its calls."""
+        pairs: list[tuple[str, object]] = [("llm_candidate", self.candidate)] if self.candidate else []
+        if self.score is not None:
+            pairs.append(("llm_score", round(self.score, 6)))
+        pairs += [
+            (f"llm_score_{name}", round(value, 6)) for name, value in self.scores.items() if name != DEFAULT_SCORE
+        ]
+        latencies = [call.latency_ms for call in self.calls if call.latency_ms is not None]
+        if latencies:
+            pairs.append(("llm_latency_ms", round(sum(latencies), 3)))
+        if self.calls:
+            costs = [call.cost for call in self.calls]
+            total = sum((Decimal(cost) for cost in costs if cost is not None), Decimal(0))
+            pairs.append(("llm_cost_usd", "unknown" if None in costs else str(total)))
+        return pairs
 
     def to_json(self) -> dict[str, Any]:
         """Return the record as plain JSON types."""
@@ -144,8 +164,9 @@ class TestLog:
 
     __test__ = False
 
-    def __init__(self, candidate: str) -> None:
+    def __init__(self, candidate: str, unpinned: str | None = None) -> None:
         self.candidate = candidate
+        self.unpinned = unpinned
         self.calls: list[Call] = []
         self._scores: list[tuple[str, float]] = []
         self._fields: list[tuple[str, float]] = []
@@ -184,6 +205,7 @@ class TestLog:
             calls=list(self.calls),
             message=message,
             cassette=cassette,
+            unpinned=self.unpinned,
         )
 
 

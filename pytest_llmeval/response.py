@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal
+
+STRING_OR_CONSTANT = re.compile(r'"(?:[^"\\]|\\.)*"|-?Infinity|NaN', re.DOTALL)
 
 
 def parse_json(text: str) -> Any:
@@ -19,7 +22,10 @@ def parse_json(text: str) -> Any:
     """
 
     def refuse(constant: str) -> Any:
-        raise json.JSONDecodeError(f"{constant} is not JSON", text, max(text.find(constant), 0))
+        # The parser does not tell the position: it is that of the first such word outside of strings.
+        words = (match for match in STRING_OR_CONSTANT.finditer(text) if match[0] == constant)
+        found = next(words, None)
+        raise json.JSONDecodeError(f"{constant} is not JSON", text, found.start() if found else 0)
 
     return json.loads(text, parse_constant=refuse)
 
@@ -110,8 +116,10 @@ class Response:
         recorded_at: When it was recorded (ISO 8601, UTC), if it was replayed.
         retries: How often the SDK tried again before this answer came.
         schema_mode: How a `schema=` was asked for: ``native`` (constrained by the provider), ``prompt`` (the
-            endpoint lacks it, the schema was put into the system text), or None.
+            endpoint lacks it, the schema was put into the system text), ``ignored`` (asked for as native, but the
+            answer is no JSON at all: the endpoint passed it over), or None.
         raw: The object of the SDK.
+        reported_cost: What the provider itself says that the call cost, in USD; few do.
         candidate: Name of the candidate.
     """
 
@@ -128,6 +136,7 @@ class Response:
     retries: int = 0
     schema_mode: str | None = None
     raw: Any = field(default=None, repr=False)
+    reported_cost: Decimal | None = None
     candidate: str = ""
 
     @property
@@ -144,12 +153,14 @@ class Response:
     def tokens_per_second(self) -> float | None:
         """Tokens written after the first one, per second of streaming; None where the answer was not streamed.
 
-        (output_tokens - 1) / (latency - TTFT), the inverse of the usual time per output token.
+        (output_tokens - 1) / (latency - TTFT), the inverse of the usual time per output token. Reasoning is over when
+        the first content token comes, so that its tokens do not count.
         """
-        if self.ttft_ms is None or self.latency_ms is None or not self.output_tokens or self.output_tokens < 2:
+        if self.ttft_ms is None or self.latency_ms is None or self.output_tokens is None:
             return None
+        written = self.output_tokens - (self.usage.reasoning_tokens or 0)
         seconds = (self.latency_ms - self.ttft_ms) / 1000
-        return (self.output_tokens - 1) / seconds if seconds > 0 else None
+        return (written - 1) / seconds if written > 1 and seconds > 0 else None
 
     @property
     def cut(self) -> bool:

@@ -1,0 +1,95 @@
+"""Where a recording lives: a pure function of the test's node id."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+
+SAFE = re.compile(r"[a-z0-9_.\[\]=,@-]+")
+LOOKS_HASHED = re.compile(r"-[0-9a-f]{8}$")
+# Names that Windows reserves, with or without a suffix.
+RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)")
+# Together with the folder's name and a hash each, a path stays under 200 characters.
+LONGEST = {"module": 32, "candidate": 28, "test": 64}
+
+
+def file_name(name: str, longest: int = LONGEST["test"]) -> str:
+    """Return `name` as a file name that is safe on every system; different names give different ones.
+
+    A name that is safe and lower-case stays as it is. Any other keeps what is readable and gets eight hex digits of
+    its SHA-256, since what was replaced, or what a case-blind file system cannot tell apart, could collide.
+
+    >>> file_name("test_extract"), file_name("test_extract[Ärger/1]")
+    ('test_extract', 'test_extract[-rger-1]-4db41af7')
+    """
+    usable = SAFE.fullmatch(name) and not LOOKS_HASHED.search(name) and not RESERVED.match(name)
+    if usable and len(name) <= longest and name.strip(".") == name:
+        return name
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    readable = re.sub(r"[^A-Za-z0-9_.\[\]+=,@-]+", "-", name)[:longest].strip(".")
+    return f"{'_' if RESERVED.match(readable.lower()) else ''}{readable}-{digest}"
+
+
+def candidate_folder(candidate: str) -> str:
+    """Return the folder of a candidate's recordings.
+
+    >>> candidate_folder("openai:gpt-4o-mini")
+    'openai+gpt-4o-mini'
+    """
+    # Windows refuses the colon; a plus of the name itself is not safe above, so the two cannot be mixed up.
+    return "+".join(file_name(part, LONGEST["candidate"]) for part in candidate.split(":", 1))
+
+
+def without_candidate(test: str, candidate: str) -> str:
+    """Return the name of a test without the candidate's part of its parameter id.
+
+    >>> without_candidate("test_x[openai:gpt-4o]", "openai:gpt-4o"), without_candidate("test_x[smol-case1]", "smol")
+    ('test_x', 'test_x[case1]')
+    """
+    base, bracket, rest = test.partition("[")
+    if not bracket or not candidate:
+        return test
+    ids = rest.removesuffix("]")
+    if ids == candidate:
+        return base
+    if ids.startswith(f"{candidate}-"):
+        return f"{base}[{ids[len(candidate) + 1 :]}]"
+    if ids.endswith(f"-{candidate}"):
+        return f"{base}[{ids[: -len(candidate) - 1]}]"
+    return f"{base}[{ids.replace(f'-{candidate}-', '-', 1)}]"
+
+
+def cassette_path(module: Path, test: str, candidate: str | None, folder: str = "llm_cassettes") -> Path:
+    """Return the cassette of one test: ``<folder>/<module>/<candidate>/<test and case>.yaml``.
+
+    Args:
+        module: The test file.
+        test: Class and function with the parameter id, as in the node id: ``TestX::test_y[smol-case1]``.
+        candidate: Name of the candidate, or None for a test without one.
+        folder: Name of the folder beside the test file, or an absolute path.
+    """
+    root = module.parent / folder / file_name(module.stem, LONGEST["module"])
+    if candidate is None:
+        return root / f"{file_name(test.replace('::', '.'))}.yaml"
+    name = without_candidate(test, candidate).replace("::", ".")
+    return root / candidate_folder(candidate) / f"{file_name(name)}.yaml"
+
+
+def fixture_path(
+    home: Path, fixture: str, scope_node: str, candidate: str | None, folder: str = "llm_cassettes"
+) -> Path:
+    """Return the cassette of a fixture that is wider than a test.
+
+    Args:
+        home: The test file for a module or class fixture; for wider ones the folder of the conftest that defines it.
+        fixture: Its name, with the index of its parameter if it has any.
+        scope_node: The class for a class fixture, else an empty string.
+        candidate: Name of the candidate if the fixture asks for it.
+        folder: Name of the folder beside the test file, or an absolute path.
+    """
+    root = home.parent / folder / file_name(home.stem, LONGEST["module"]) if home.suffix == ".py" else home / folder
+    name = file_name(f"{scope_node}.{fixture}" if scope_node else fixture)
+    # A candidate's folder never begins with an underscore of ours: names that do come hashed or unchanged.
+    shared = root / "_fixtures"
+    return (shared / candidate_folder(candidate) if candidate else shared) / f"{name}.yaml"

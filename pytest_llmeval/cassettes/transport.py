@@ -1,0 +1,306 @@
+"""Stands between httpx (and httpx2) and the network while tests run: replays, or records what passes."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from types import ModuleType
+from typing import Any
+
+from pytest_llmeval.cassettes.format import Interaction
+from pytest_llmeval.cassettes.imports import when_imported
+from pytest_llmeval.cassettes.matching import HTTPRequest
+from pytest_llmeval.cassettes.store import Cassette, Exchange, running_cassette
+from pytest_llmeval.providers.base import MISSING_KEY
+
+LIBRARIES = ("httpx2", "httpx")
+ENCODED = {"content-encoding", "content-length", "transfer-encoding"}
+
+
+@contextmanager
+def installed() -> Iterator[None]:
+    """Intercept the HTTP transports of httpx and httpx2, also where they are imported later; always undone."""
+    with ExitStack() as undo:
+        for name in LIBRARIES:
+            undo.enter_context(when_imported(name, lambda module: undo.callback(_patch(module))))
+        yield
+
+
+def _patch(module: ModuleType) -> Callable[[], None]:
+    """Replace the two methods that send requests; return what puts them back."""
+    sync, asynchronous = module.HTTPTransport, module.AsyncHTTPTransport
+    before = sync.handle_request, asynchronous.handle_async_request
+    streams = _stream_classes(module)
+    sync.handle_request = _sync_handler(module, before[0], streams)
+    asynchronous.handle_async_request = _async_handler(module, before[1], streams)
+
+    def undo() -> None:
+        sync.handle_request, asynchronous.handle_async_request = before
+
+    return undo
+
+
+def _sync_handler(module: Any, original: Callable[..., Any], streams: Any) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def handle_request(self: Any, request: Any) -> Any:
+        cassette = cassette_for(request.url.host, request.url.port)
+        if cassette is None:
+            return original(self, request)
+        request.read()
+        exchange = cassette.open(_seen(request))
+        if exchange.recorded is not None:
+            return _replayed(module, streams.replay, exchange, exchange.recorded)
+        refuse_missing_key(cassette, exchange, request.headers.values())
+        try:
+            response = original(self, request)
+        except BaseException as exc:
+            exchange.failed(type(exc).__name__)
+            raise
+        return _teed(module, streams.tee, exchange, response)
+
+    return handle_request
+
+
+def _async_handler(module: Any, original: Callable[..., Any], streams: Any) -> Callable[..., Any]:
+    @functools.wraps(original)
+    async def handle_async_request(self: Any, request: Any) -> Any:
+        cassette = cassette_for(request.url.host, request.url.port)
+        if cassette is None:
+            return await original(self, request)
+        await request.aread()
+        exchange = cassette.open(_seen(request))
+        if exchange.recorded is not None:
+            return _replayed(module, streams.replay, exchange, exchange.recorded)
+        refuse_missing_key(cassette, exchange, request.headers.values())
+        try:
+            response = await original(self, request)
+        except BaseException as exc:
+            exchange.failed(type(exc).__name__)
+            raise
+        return _teed(module, streams.async_tee, exchange, response)
+
+    return handle_async_request
+
+
+def cassette_for(host: str, port: int | None) -> Cassette | None:
+    """Return the cassette that a request to this host belongs to, or None if it is nobody's business."""
+    cassette = running_cassette.get()
+    if cassette is None:
+        return None
+    passthrough = cassette.engine.passthrough
+    if passthrough and (host in passthrough or f"{host}:{port}" in passthrough):
+        return None
+    return cassette
+
+
+def refuse_missing_key(cassette: Cassette, exchange: Exchange, header_values: Any) -> None:
+    """Fail a request that would go out with the stand-in for a key that is not set."""
+    for value in header_values:
+        _, found, rest = value.partition(MISSING_KEY)
+        if found:
+            exchange.failed("no key")
+            variable = rest.lstrip("-").split(" ")[0] or "the provider's key variable"
+            message = (
+                f"No key: {variable} is not set, and this request has no recording to replay.\n"
+                f"  {exchange.request.method} {exchange.request.uri}\n"
+                f"Set {variable} to record it:  {cassette.command} --llm-record={_recording_mode(cassette)}"
+            )
+            cassette.misses.append(message)
+            cassette.engine.fail(message)
+
+
+def _recording_mode(cassette: Cassette) -> str:
+    return cassette.mode if cassette.mode != "none" else "once"
+
+
+def _seen(request: Any) -> HTTPRequest:
+    headers: dict[str, list[str]] = {}
+    for name, value in request.headers.multi_items():
+        headers.setdefault(name, []).append(value)
+    return HTTPRequest(request.method, str(request.url), headers, request.content)
+
+
+def _replayed(module: Any, stream_class: Any, exchange: Exchange, recorded: Interaction) -> Any:
+    headers = [
+        (name, value)
+        for name, values in recorded.headers.items()
+        if name.lower() not in ("transfer-encoding", "content-length")
+        for value in values
+    ]
+    extensions: dict[str, Any] = {"http_version": b"HTTP/1.1", "llmeval": exchange.timing}
+    if recorded.reason.isascii():
+        extensions["reason_phrase"] = recorded.reason.encode()
+    return module.Response(
+        recorded.status, headers=headers, stream=stream_class(exchange, recorded), extensions=extensions
+    )
+
+
+def _teed(module: Any, stream_class: Any, exchange: Exchange, response: Any) -> Any:
+    """Return the response with its body decoded and, while the caller reads it, copied into the cassette."""
+    exchange.timing.headers_ms = exchange.elapsed_ms()
+    encoded = "content-encoding" in response.headers
+    inner = module.Response(response.status_code, headers=response.headers, stream=response.stream)
+    headers = [
+        (name, value) for name, value in response.headers.multi_items() if not (encoded and name.lower() in ENCODED)
+    ]
+    extensions = {**response.extensions, "llmeval": exchange.timing}
+    return module.Response(
+        response.status_code,
+        headers=headers,
+        stream=stream_class(exchange, inner, response.extensions.get("reason_phrase", b"")),
+        extensions=extensions,
+    )
+
+
+class _StreamClasses:
+    """Stream classes of one library: its client checks the type, so they must derive from its own."""
+
+    def __init__(self, module: Any) -> None:
+        both = (_Replay, module.SyncByteStream, module.AsyncByteStream)
+        self.replay = type("ReplayedStream", both, {})
+        self.tee = type("RecordedStream", (_Tee, module.SyncByteStream), {})
+        self.async_tee = type("RecordedAsyncStream", (_AsyncTee, module.AsyncByteStream), {})
+
+
+@functools.cache
+def _stream_classes(module: ModuleType) -> _StreamClasses:
+    return _StreamClasses(module)
+
+
+class _Replay:
+    """A recorded body, in the parts in which it once came. The clock moves, nobody sleeps."""
+
+    def __init__(self, exchange: Exchange, recorded: Interaction) -> None:
+        self._timing = exchange.timing
+        self._content = recorded.content
+        self._chunks = _chunks(recorded)
+
+    def __iter__(self) -> Iterator[bytes]:
+        start = 0
+        for offset, size in self._chunks:
+            self._timing.position_ms = offset
+            yield self._content[start : start + size]
+            start += size
+        self._timing.position_ms = self._timing.latency_ms
+        if start < len(self._content):
+            yield self._content[start:]
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for chunk in self:
+            yield chunk
+
+
+def _chunks(recorded: Interaction) -> list[tuple[float, int]]:
+    """Return (milliseconds, bytes) of each recorded part; an odd list is passed over, as it only holds the clock."""
+    chunks = recorded.meta.get("chunks")
+    if not isinstance(chunks, list):
+        return []
+    pairs = [
+        (float(chunk[0]), chunk[1])
+        for chunk in chunks
+        if isinstance(chunk, list)
+        and len(chunk) == 2
+        and isinstance(chunk[0], int | float)
+        and isinstance(chunk[1], int)
+        and chunk[1] > 0
+    ]
+    return pairs if len(pairs) == len(chunks) else []
+
+
+class _Copy:
+    """What a teed body leaves: its parts, and when each came."""
+
+    def __init__(self, exchange: Exchange, inner: Any, reason: bytes) -> None:
+        self.exchange = exchange
+        self.inner = inner
+        self.ended = False
+        self._reason = reason
+        self._parts: list[bytes] = []
+        self._chunks: list[tuple[float, int]] = []
+
+    def note(self, chunk: bytes) -> bytes:
+        """Keep a part."""
+        offset = self.exchange.elapsed_ms()
+        self.exchange.timing.position_ms = offset
+        if self.exchange.keeps:
+            self._parts.append(chunk)
+            self._chunks.append((offset, len(chunk)))
+        return chunk
+
+    def end(self) -> None:
+        """Record the whole body."""
+        if not self.ended:
+            self.ended = True
+            content = b"".join(self._parts)
+            reason = self._reason.decode("ascii", "ignore") or self.inner.reason_phrase
+            headers = [(name, value) for name, value in self.inner.headers.multi_items() if name.lower() not in ENCODED]
+            self.exchange.done(self.inner.status_code, reason, headers, content, self._chunks)
+
+    def broke(self, exc: BaseException) -> None:
+        """Note that the body did not come whole."""
+        if not self.ended:
+            self.ended = True
+            self.exchange.failed(type(exc).__name__)
+
+
+class _Tee:
+    """Hands a body on as it comes, and copies it. Whatever is unread when it is closed is read then."""
+
+    def __init__(self, exchange: Exchange, inner: Any, reason: bytes) -> None:
+        self._copy = _Copy(exchange, inner, reason)
+        self._parts = inner.iter_bytes()
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            for chunk in self._parts:
+                yield self._copy.note(chunk)
+        except GeneratorExit:
+            raise
+        except BaseException as exc:
+            self._copy.broke(exc)
+            raise
+        self._copy.end()
+
+    def close(self) -> None:
+        """Read the rest, so that an answer that its reader left early is recorded whole; then close."""
+        try:
+            if not self._copy.ended and self._copy.exchange.keeps:
+                for chunk in self._parts:
+                    self._copy.note(chunk)
+                self._copy.end()
+        except Exception as exc:  # the reader has left: what breaks now is not its concern
+            self._copy.broke(exc)
+        finally:
+            self._copy.inner.close()
+
+
+class _AsyncTee:
+    """What `_Tee` does, for asynchronous clients."""
+
+    def __init__(self, exchange: Exchange, inner: Any, reason: bytes) -> None:
+        self._copy = _Copy(exchange, inner, reason)
+        self._parts = inner.aiter_bytes()
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        try:
+            async for chunk in self._parts:
+                yield self._copy.note(chunk)
+        except GeneratorExit:
+            raise
+        except BaseException as exc:
+            self._copy.broke(exc)
+            raise
+        self._copy.end()
+
+    async def aclose(self) -> None:
+        """Read the rest, so that an answer that its reader left early is recorded whole; then close."""
+        try:
+            if not self._copy.ended and self._copy.exchange.keeps:
+                async for chunk in self._parts:
+                    self._copy.note(chunk)
+                self._copy.end()
+        except Exception as exc:  # the reader has left: what breaks now is not its concern
+            self._copy.broke(exc)
+        finally:
+            await self._copy.inner.aclose()

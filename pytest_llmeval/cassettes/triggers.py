@@ -1,0 +1,90 @@
+"""Notice requests of HTTP libraries other than httpx, and only then load what handles them (vcrpy: 200 ms)."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from types import ModuleType
+from typing import Any
+
+from pytest_llmeval.cassettes.imports import when_imported
+from pytest_llmeval.cassettes.store import running_cassette
+from pytest_llmeval.cassettes.transport import cassette_for
+
+
+@contextmanager
+def installed() -> Iterator[None]:
+    """Watch aiohttp, urllib3 (so requests and boto3 too) and urllib, also where they are imported later."""
+    with ExitStack() as undo:
+        for name, patch in (
+            ("aiohttp", _patch_aiohttp),
+            ("urllib3", _patch_urllib3),
+            ("urllib.request", _patch_urllib),
+        ):
+            undo.enter_context(when_imported(name, _undoable(undo, patch)))
+        yield
+
+
+def _undoable(undo: ExitStack, patch: Callable[[ModuleType], Callable[[], None]]) -> Callable[[ModuleType], object]:
+    return lambda module: undo.callback(patch(module))
+
+
+def _patch_aiohttp(module: ModuleType) -> Callable[[], None]:
+    session = module.ClientSession
+    original = session._request
+
+    @functools.wraps(original)
+    async def request(self: Any, method: str, url: Any, **kwargs: Any) -> Any:
+        if running_cassette.get() is None:
+            return await original(self, method, url, **kwargs)
+        from pytest_llmeval.cassettes.others import aiohttp_request
+
+        return await aiohttp_request(original)(self, method, url, **kwargs)
+
+    return _replace(session, "_request", request)
+
+
+def _patch_urllib3(module: ModuleType) -> Callable[[], None]:
+    pool = module.HTTPConnectionPool
+    original = pool.urlopen
+
+    @functools.wraps(original)
+    def urlopen(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if cassette_for(self.host, self.port) is not None:
+            _patch_running()
+        return original(self, *args, **kwargs)
+
+    return _replace(pool, "urlopen", urlopen)
+
+
+def _patch_urllib(module: ModuleType) -> Callable[[], None]:
+    opener = module.OpenerDirector
+    original = opener.open
+
+    @functools.wraps(original)
+    def open_(self: Any, *args: Any, **kwargs: Any) -> Any:
+        _patch_running()
+        return original(self, *args, **kwargs)
+
+    return _replace(opener, "open", open_)
+
+
+def _patch_running() -> None:
+    cassette = running_cassette.get()
+    if cassette is not None and cassette.claim_vcr():
+        from pytest_llmeval.cassettes.others import patch_for
+
+        patch_for(cassette)
+
+
+def _replace(owner: Any, name: str, value: Any) -> Callable[[], None]:
+    before = getattr(owner, name)
+    setattr(owner, name, value)
+
+    def undo() -> None:
+        # Leave it to whoever replaced it after us.
+        if getattr(owner, name) is value:
+            setattr(owner, name, before)
+
+    return undo

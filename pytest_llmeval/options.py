@@ -1,0 +1,134 @@
+"""Command-line options and ini keys, each declared once; read once into a frozen `Options`."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+MODES = ("none", "once", "new", "all", "live")
+SUMMARIES = ("on", "off")
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One setting of a run: a command-line flag, an ini key, or both (the flag wins)."""
+
+    name: str
+    help: str
+    default: str | None = None
+    choices: tuple[str, ...] = ()
+    many: bool = False
+    flag: bool = True
+    ini: bool = True
+
+    @property
+    def dest(self) -> str:
+        """Name of the ini key, and of the attribute that argparse sets: ``llm_models``."""
+        return self.name.removeprefix("--").replace("-", "_")
+
+
+OPTIONS = (
+    Option("--llm-models", "candidates: 'provider:model', aliases or well-known ids, comma-separated", many=True),
+    Option(
+        "--llm-record",
+        "none: replay only; once: record tests that have no recording; new: record what is missing; all: record "
+        "again; live: ask, keep nothing. Default: none where CI is set, else once",
+        choices=MODES,
+    ),
+    Option("--llm-summary", "table of candidates at the end: on (default) or off", default="on", choices=SUMMARIES),
+    Option("--llm-cassette-dir", "folder of the recordings beside each test file", default="llm_cassettes", flag=False),
+    Option("--llm-passthrough", "hosts (host or host:port) whose traffic is left alone", many=True, flag=False),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What was asked for.
+
+    Attributes:
+        models: Names of candidates, as written.
+        models_from: Where they were written: ``--llm-models``, ``llm_models`` or an empty string.
+        record: Record mode.
+        record_why: Why that mode is on, for the report header.
+        summary: ``on`` or ``off``.
+        cassette_dir: Name of the folder beside each test file, or an absolute path.
+        passthrough: Hosts that are left alone.
+        rootdir: pytest's rootdir.
+        given: Whether any option or ini key of ours was given.
+    """
+
+    models: tuple[str, ...]
+    models_from: str
+    record: str
+    record_why: str
+    summary: str
+    cassette_dir: str
+    passthrough: tuple[str, ...]
+    rootdir: Path
+    given: bool
+
+
+def add_options(parser: pytest.Parser) -> None:
+    """Declare every option and ini key to pytest."""
+    group = parser.getgroup("llmeval", "LLM evaluation (pytest-llmeval)")
+    for option in OPTIONS:
+        if option.flag:
+            keywords: dict[str, Any] = {"action": "append"} if option.many else {}
+            if option.choices:
+                keywords["choices"] = option.choices
+            group.addoption(option.name, dest=option.dest, default=None, help=option.help, **keywords)
+        if option.ini:
+            kind: Any = "linelist" if option.many else "string"
+            parser.addini(option.dest, option.help, type=kind, default=[] if option.many else "")
+
+
+def read_options(config: pytest.Config) -> Options:
+    """Return the options of this run.
+
+    Raises:
+        pytest.UsageError: An ini key has a value that cannot be used.
+    """
+    values = {option.dest: _value(config, option) for option in OPTIONS}
+    record, why = _record_mode(values["llm_record"])
+    models, models_from = values["llm_models"]
+    return Options(
+        models=tuple(models),
+        models_from=models_from,
+        record=record,
+        record_why=why,
+        summary=values["llm_summary"][0],
+        cassette_dir=values["llm_cassette_dir"][0],
+        passthrough=tuple(values["llm_passthrough"][0]),
+        rootdir=config.rootpath,
+        given=any(source for _, source in values.values()),
+    )
+
+
+def _value(config: pytest.Config, option: Option) -> tuple[Any, str]:
+    """Return a value and where it was written; an empty string for the default."""
+    if option.flag:
+        given = config.getoption(option.dest)
+        if given:
+            return given, option.name
+    if option.ini:
+        written = config.getini(option.dest)
+        if written:
+            if option.choices and written not in option.choices:
+                raise pytest.UsageError(
+                    f"{option.dest} = {written!r} in {config.inipath}: choose from {', '.join(option.choices)}."
+                )
+            return written, option.dest
+    return ([] if option.many else option.default), ""
+
+
+def _record_mode(value: tuple[Any, str]) -> tuple[str, str]:
+    mode, source = value
+    if mode:
+        return mode, f"from {source}"
+    if os.environ.get("CI", "").lower() not in ("", "0", "false"):
+        return "none", "default where CI is set"
+    return "once", "default"

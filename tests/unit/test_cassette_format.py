@@ -1,0 +1,151 @@
+"""The text of cassettes: readable, sealed, understood by stock vcrpy."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+from vcr.persisters.filesystem import FilesystemPersister
+from vcr.serializers import yamlserializer
+
+from pytest_llmeval.cassettes.format import Interaction, Tape, dumps, loads, readable
+from pytest_llmeval.errors import CassetteError
+
+ANSWER = {
+    "model": "m",
+    "choices": [{"message": {"content": "Grüße 😀\n  indented \t\x1b[31m"}}],
+    "n": [1.5, None, True],
+}
+STREAM = b'data: {"choices": [{"delta": {"content": "H\xc3\xa9"}}]}\n\ndata: [DONE]\n\n'
+
+
+def interaction(content: bytes, content_type: str = "application/json", **changes: object) -> Interaction:
+    values: dict[str, object] = {
+        "method": "POST",
+        "uri": "https://api.example/v1/chat",
+        "body": b'{"messages":[{"role":"user","content":"Hi"}]}',
+        "request_headers": {"content-type": ["application/json"]},
+        "status": 200,
+        "reason": "OK",
+        "headers": {"content-type": [content_type]},
+        "content": content,
+        "meta": {"latency_ms": 12.5, "recorded_at": "2026-11-01T10:00:00Z", "retries": 0},
+    }
+    return Interaction(**{**values, **changes})  # type: ignore[arg-type]
+
+
+def text_of(*interactions: Interaction) -> str:
+    return dumps(Tape(list(interactions)))
+
+
+@pytest.mark.parametrize(
+    ("content", "content_type"),
+    [
+        (json.dumps(ANSWER).encode(), "application/json"),
+        (json.dumps(ANSWER, ensure_ascii=False).encode(), "application/json; charset=utf-8"),
+        (STREAM, "text/event-stream"),
+        (b"", "application/json"),
+        (b"plain text with trailing space \nand a tab\t\n\n", "text/plain"),
+        (b"carriage\r\nreturns\rsurvive\x85\xe2\x80\xa8", "text/plain"),
+        (bytes(range(256)), "application/octet-stream"),
+        (b'{"a": 1, "a": 2}', "application/json"),
+        (b'{"a": NaN}', "application/json"),
+        (b"[" * 5000 + b"]" * 5000, "application/json"),
+        ("\ufeff{}".encode(), "application/json"),
+        (b"'\": - # & * ! | > % @ `", "text/plain"),
+    ],
+)
+def test_what_is_written_comes_back(content: bytes, content_type: str) -> None:
+    (back,) = loads(text_of(interaction(content, content_type)), "x.yaml").interactions
+    if "json" in content_type and content and back.content != content:
+        assert json.loads(back.content) == json.loads(content)
+    else:
+        assert back.content == content
+    assert back.meta["latency_ms"] == 12.5
+    assert json.loads(back.body) == {"messages": [{"role": "user", "content": "Hi"}]}
+
+
+def test_bodies_are_pretty_blocks_with_emoji_and_umlauts_as_they_are() -> None:
+    text = text_of(interaction(json.dumps(ANSWER).encode()))
+    assert 'string: |-\n        {\n          "model": "m",' in text
+    assert "Grüße 😀" in text
+    assert "\x1b" not in text
+    assert "\r" not in text
+
+
+def test_a_key_that_stands_twice_is_not_lost() -> None:
+    assert readable(b'{"a": 1, "a": 2}', "application/json") == '{"a": 1, "a": 2}'
+
+
+def test_stock_vcrpy_reads_it(tmp_path: Path) -> None:
+    path = tmp_path / "ours.yaml"
+    path.write_text(text_of(interaction(json.dumps(ANSWER).encode())), encoding="utf-8")
+    requests, responses = FilesystemPersister.load_cassette(path, yamlserializer)
+    assert requests[0].uri == "https://api.example/v1/chat"
+    assert json.loads(responses[0]["body"]["string"]) == ANSWER
+
+
+def test_a_truncated_file_never_loads() -> None:
+    text = text_of(interaction(json.dumps(ANSWER).encode()), interaction(STREAM, "text/event-stream"))
+    raw = text.encode()
+    for length in range(len(raw)):
+        cut = raw[:length].decode("utf-8", "ignore")
+        if cut.rstrip("\n") == text.rstrip("\n"):
+            continue
+        with pytest.raises(CassetteError, match=r"x\.yaml:\d+: "):
+            loads(cut, "x.yaml")
+
+
+def test_a_changed_byte_is_refused_or_harmless() -> None:
+    text = text_of(interaction(json.dumps(ANSWER).encode()), interaction(STREAM, "text/event-stream"))
+    whole = loads(text, "x.yaml")
+    random.seed(7)
+    refused = 0
+    for _ in range(2000):
+        raw = bytearray(text.encode())
+        raw[random.randrange(len(raw))] ^= 1 << random.randrange(8)
+        try:
+            tape = loads(raw.decode("utf-8"), "x.yaml")
+        except (CassetteError, UnicodeDecodeError):
+            refused += 1
+        else:
+            assert tape == whole
+    assert refused > 1900
+
+
+def test_line_endings_of_windows_do_not_break_the_seal() -> None:
+    text = text_of(interaction(STREAM, "text/event-stream"))
+    assert loads(text.replace("\n", "\r\n"), "x.yaml").interactions[0].meta["retries"] == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "no list of interactions"),
+        ("a: [", "expected"),
+        ("version: 1\ninteractions: {}", "no list of interactions"),
+        ("version: 2\ninteractions: []", "format version 2"),
+        ("version: 1\ninteractions:\n- request: {}\n  response: {}", "interaction 1: no "),
+        (
+            "version: 1\ninteractions:\n- request: {method: GET, uri: u, body: !!python/object/apply:os.system ['x']}\n"
+            "  response: {status: {code: 200, message: OK}, headers: {}, body: {string: ''}}",
+            "python/object/apply",
+        ),
+        (
+            "version: 1\nx: &a [1,1,1,1,1,1,1,1,1]\ninteractions:\n- request: {method: GET, uri: u, body: [*a, *a]}\n"
+            "  response: {status: {code: 200, message: OK}, headers: {}, body: {string: ''}}",
+            "request.body is list",
+        ),
+        (
+            "version: 1\ninteractions:\n- request: {method: GET, uri: u}\n"
+            "  response: {status: {code: '200'}, headers: {}, body: {string: ''}}",
+            "status code '200'",
+        ),
+    ],
+)
+def test_a_damaged_file_names_file_line_and_reason(text: str, reason: str) -> None:
+    with pytest.raises(CassetteError, match=r"dir/x\.yaml:\d+: not a usable cassette: ") as caught:
+        loads(text, "dir/x.yaml")
+    assert reason in str(caught.value)
