@@ -1,0 +1,231 @@
+"""OpenAI's Chat Completions through the official SDK: OpenAI itself, and every endpoint that speaks that protocol."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+import openai
+from openai.resources.chat.completions import Completions
+from openai.types.chat import ChatCompletion, ChatCompletionChunk
+
+from pytest_llmeval.providers.clients import async_options, sync_options
+from pytest_llmeval.providers.families import parameters, split_known
+from pytest_llmeval.providers.faults import AdapterError, SDKErrors, upstream_error
+from pytest_llmeval.providers.sdk import Plan, SDKProvider, StreamReader
+from pytest_llmeval.providers.structured import response_format, with_prompt
+from pytest_llmeval.response import Response, ToolCall, Usage
+
+ARGUMENTS = frozenset(inspect.signature(Completions.create).parameters) - {"self"}
+
+
+class OpenAIProvider(SDKProvider[openai.OpenAI, openai.AsyncOpenAI]):
+    """Asks one candidate over the OpenAI protocol.
+
+    A refusal (`message.refusal`) is an answer: its text is the content, and the finish reason is ``refusal``, the word
+    that Anthropic has for it.
+    """
+
+    errors = SDKErrors(
+        timeout=openai.APITimeoutError,
+        connection=openai.APIConnectionError,
+        base=openai.APIError,
+    )
+
+    def _build(self) -> openai.OpenAI:
+        client = openai.OpenAI(http_client=openai.DefaultHttpxClient(**sync_options()), **self._client_options())
+        if not self._is_openai():
+            client.organization = client.project = None
+        return client
+
+    def _build_async(self) -> openai.AsyncOpenAI:
+        http_client = openai.DefaultAsyncHttpxClient(**async_options())
+        client = openai.AsyncOpenAI(http_client=http_client, **self._client_options())
+        if not self._is_openai():
+            client.organization = client.project = None
+        return client
+
+    def _is_openai(self) -> bool:
+        # The SDK takes OPENAI_ORG_ID and OPENAI_PROJECT_ID from the environment; they are nobody else's business.
+        candidate = self.connection.candidate
+        return candidate.provider == "openai" and (candidate.base_url is None or self.connection.own_host)
+
+    def _create(self, client: openai.OpenAI | openai.AsyncOpenAI) -> Any:
+        return client.chat.completions.with_raw_response.create
+
+    def _arguments(self, plan: Plan) -> dict[str, Any]:
+        request, candidate = plan.request, self.connection.candidate
+        defaults: dict[str, Any] = {}
+        system = request.system
+        if request.tools:
+            defaults["tools"] = list(request.tools)
+        if request.schema is not None and plan.schema_mode == "native":
+            defaults["response_format"] = response_format(request.schema)
+        elif request.schema is not None:
+            system = with_prompt(system, request.schema)
+        if request.stream:
+            defaults["stream_options"] = {"include_usage": True}
+        values = parameters(request, candidate, defaults)
+        if not plan.stream_usage:
+            values.pop("stream_options", None)
+        if request.stream:
+            values["stream"] = True
+        messages = [dict(message) for message in request.messages]
+        if system:
+            messages.insert(0, {"role": "system", "content": system})
+        return {**split_known(values, ARGUMENTS), "model": candidate.model, "messages": messages}
+
+    def _read(self, answer: Any) -> Response:
+        if not isinstance(answer, ChatCompletion):
+            raise AdapterError("malformed", f"the body is not JSON: {str(answer)[:100]!r}")
+        # OpenRouter and other gateways send an upstream's failure with status 200.
+        if error := getattr(answer, "error", None):
+            raise upstream_error(error)
+        if not answer.choices:
+            raise AdapterError("malformed", "the answer has no choices")
+        choice = answer.choices[0]
+        if error := getattr(choice, "error", None):
+            raise upstream_error(error)
+        message = choice.message
+        calls = [_tool_call(call) for call in message.tool_calls or []]
+        if message.content is None and not calls and message.refusal is None and choice.finish_reason is None:
+            raise AdapterError("malformed", "the message has neither content nor a finish reason")
+        response = self._counted(answer)
+        response.content = message.refusal or _text(message.content)
+        response.finish_reason = "refusal" if message.refusal else choice.finish_reason
+        response.tool_calls = calls
+        response.raw = answer
+        return response
+
+    def _reader(self) -> StreamReader:
+        return _Reader(self)
+
+    def _counted(self, answer: ChatCompletion | ChatCompletionChunk) -> Response:
+        response = Response("", usage=usage_of(answer.usage), model=answer.model)
+        cost = getattr(answer.usage, "cost", None)
+        if self.connection.reports_cost and cost is not None:
+            response.reported_cost = _decimal(cost)
+        return response
+
+
+class _Reader:
+    """Puts the chunks of a streamed completion together."""
+
+    def __init__(self, provider: OpenAIProvider) -> None:
+        self._provider = provider
+        self._chunks: list[ChatCompletionChunk] = []
+        self._text: list[str] = []
+        self._refusal: list[str] = []
+        self._calls: list[dict[str, Any]] = []
+        self._finish: str | None = None
+        self._counted: ChatCompletionChunk | None = None
+        self._model: str | None = None
+
+    def add(self, event: Any) -> bool:
+        if not isinstance(event, ChatCompletionChunk):
+            raise AdapterError("malformed", f"a chunk is no object: {str(event)[:100]!r}")
+        self._chunks.append(event)
+        self._model = event.model or self._model
+        if event.usage is not None:
+            self._counted = event
+        content = False
+        for choice in event.choices or []:
+            if not choice.index:
+                content = self._take(choice) or content
+        return content
+
+    def _take(self, choice: Any) -> bool:
+        self._finish = choice.finish_reason or self._finish
+        delta = choice.delta
+        if delta is None:
+            return False
+        text, refusal, calls = _text(delta.content), delta.refusal or "", delta.tool_calls or []
+        self._text.append(text)
+        self._refusal.append(refusal)
+        for call in calls:
+            self._take_call(call)
+        return bool(text or refusal or calls)
+
+    def _take_call(self, call: Any) -> None:
+        # Some endpoints give every call the index 0, or none: a new id is a new call.
+        known = next((held for held in reversed(self._calls) if held["index"] == call.index), None)
+        if known is None or (call.id and known["id"] and call.id != known["id"]):
+            known = {"index": call.index, "id": "", "name": "", "arguments": ""}
+            self._calls.append(known)
+        known["id"] = call.id or known["id"]
+        if call.function is not None:
+            known["name"] += call.function.name or ""
+            known["arguments"] += _arguments_text(call.function.arguments)
+
+    def response(self) -> Response:
+        if not self._chunks:
+            raise AdapterError("malformed", "the stream was empty")
+        if self._finish is None:
+            raise AdapterError("truncated", f"no finish reason after {sum(map(len, self._text))} characters")
+        response = self._provider._counted(self._counted or self._chunks[-1])
+        refusal = "".join(self._refusal)
+        response.model = self._model
+        response.content = refusal or "".join(self._text)
+        response.finish_reason = "refusal" if refusal else self._finish
+        response.tool_calls = [ToolCall(call["id"], call["name"], call["arguments"]) for call in self._calls]
+        response.raw = self._chunks
+        return response
+
+
+def usage_of(usage: Any) -> Usage:
+    """Return the tokens of an OpenAI `usage`.
+
+    Gemini leaves reasoning out of `completion_tokens` and counts it in the total only, which is what it bills.
+    """
+    if usage is None:
+        return Usage()
+    read, written, total = (_count(usage, name) for name in ("prompt_tokens", "completion_tokens", "total_tokens"))
+    details = getattr(usage, "prompt_tokens_details", None)
+    reasoning = _count(getattr(usage, "completion_tokens_details", None), "reasoning_tokens")
+    if read is not None and written is not None and total is not None and total > read + written:
+        reasoning = reasoning or total - read - written
+        written = total - read
+    return Usage(
+        input_tokens=read,
+        output_tokens=written,
+        cached_tokens=_count(details, "cached_tokens"),
+        cache_write_tokens=_count(details, "cache_write_tokens"),
+        reasoning_tokens=reasoning,
+    )
+
+
+def _count(holder: Any, name: str) -> int | None:
+    value = getattr(holder, name, None)
+    return value if isinstance(value, int) and value >= 0 else None
+
+
+def _decimal(value: Any) -> Decimal | None:
+    try:
+        amount = Decimal(str(value))
+    except InvalidOperation:
+        return None
+    return amount if amount.is_finite() and amount >= 0 else None
+
+
+def _text(content: Any) -> str:
+    if isinstance(content, list):
+        # Mistral's reasoning models answer in parts, of which the thinking is no content.
+        parts = [part if isinstance(part, Mapping) else part.model_dump() for part in content]
+        return "".join(part["text"] for part in parts if part.get("type") == "text")
+    if content is not None and not isinstance(content, str):
+        raise AdapterError("malformed", f"the content is no text: {str(content)[:100]!r}")
+    return content or ""
+
+
+def _arguments_text(arguments: Any) -> str:
+    # The protocol says text; some servers send the object itself.
+    return arguments if isinstance(arguments, str) else json.dumps(arguments) if arguments is not None else ""
+
+
+def _tool_call(call: Any) -> ToolCall:
+    if call.type == "custom":
+        return ToolCall(call.id or "", call.custom.name, call.custom.input)
+    return ToolCall(call.id or "", call.function.name, _arguments_text(call.function.arguments))
