@@ -1,0 +1,148 @@
+"""What a row of figures cannot say: lines of (label, text) below the table."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
+
+from pytest_llmeval.errors import ERROR_KINDS
+from pytest_llmeval.prices import TotalCost
+from pytest_llmeval.records import Run
+from pytest_llmeval.reports.columns import one_line
+from pytest_llmeval.reports.summary import CandidateSummary
+from pytest_llmeval.stats import Interval
+
+Rows = Sequence[CandidateSummary]
+Note = tuple[str, str]
+
+# Reasons and ids come from outside; a run with hundreds of them, or a very long one, must not bury the table.
+MOST_LINES = 5
+MOST_NAMES = 4
+MOST_CHARACTERS = 160
+
+
+def notes(run: Run, rows: Rows) -> list[Note]:
+    """Return the notes on a run, the most pressing first."""
+    return [
+        *_errors(rows),
+        *_replayed(rows),
+        *_cost(rows),
+        *_by_cost_status(rows, "unknown", "unpriced"),
+        *_by_cost_status(rows, "estimated", "estimated"),
+        *_by_cost_status(rows, "free", "free"),
+        *_unpinned(run, rows),
+        *_answered(run, rows),
+        *_schema(rows),
+        *_scores(rows),
+    ]
+
+
+def _clip(text: str) -> str:
+    text = one_line(text)
+    return text if len(text) <= MOST_CHARACTERS else f"{text[: MOST_CHARACTERS - 1]}…"
+
+
+def _calls(count: int) -> str:
+    return f"{count:,} call{'s' * (count != 1)}"
+
+
+def _join(parts: Sequence[str]) -> str:
+    shown = ", ".join(parts[:MOST_NAMES])
+    return shown if len(parts) <= MOST_NAMES else f"{shown} and {len(parts) - MOST_NAMES} more"
+
+
+def _errors(rows: Rows) -> Iterator[Note]:
+    for row in rows:
+        if row.call_errors:
+            kinds = "; ".join(_kind(kind, count) for kind, count in row.call_errors.most_common(MOST_LINES))
+            yield "errors", f"{_clip(row.name)}: {_calls(row.call_errors.total())} without an answer: {kinds}"
+        if row.other_errors:
+            tests = f"{row.other_errors:,} test{'s' * (row.other_errors != 1)}"
+            yield "errors", f"{_clip(row.name)}: {tests} without a verdict though no call failed"
+
+
+def _kind(kind: str, count: int) -> str:
+    meaning = ERROR_KINDS.get(kind)
+    return f"{count:,} {_clip(kind)}" + (f", {meaning}" if meaning else "")
+
+
+def _replayed(rows: Rows) -> Iterator[Note]:
+    replayed, answers = sum(row.replayed for row in rows), sum(row.answers for row in rows)
+    if not replayed:
+        return
+    first = min((row.recorded[0] for row in rows if row.recorded), default=None)
+    last = max((row.recorded[1] for row in rows if row.recorded), default=None)
+    days = "on an unknown day" if first is None else first if first == last else f"{first} to {last}"
+    part = f"{replayed:,}" if replayed == answers else f"{replayed:,} of {answers:,}"
+    noun = "answer" if answers == 1 else "answers"
+    yield "replayed", f"{part} {noun}, recorded {days}; latency and cost as recorded"
+
+
+def _cost(rows: Rows) -> Iterator[Note]:
+    total = sum((row.cost for row in rows), TotalCost(Decimal(0)))
+    if total.priced or total.estimated:
+        yield "cost", f"{total} in total"
+
+
+def _by_cost_status(rows: Rows, status: str, label: str) -> Iterator[Note]:
+    reasons: dict[str, Counter[str]] = {}
+    for row in rows:
+        for (found, source), count in row.cost_sources.items():
+            if found == status:
+                reasons.setdefault(source, Counter())[row.name] += count
+    ordered = sorted(reasons.items(), key=lambda item: -item[1].total())
+    for source, counts in ordered[:MOST_LINES]:
+        who = _join([f"{_clip(name)}: {_calls(count)}" for name, count in counts.items()])
+        yield label, f"{_clip(source)} ({who})"
+    if left := sum(counts.total() for _, counts in ordered[MOST_LINES:]):
+        yield label, f"other reasons ({_calls(left)})"
+
+
+def _unpinned(run: Run, rows: Rows) -> Iterator[Note]:
+    parts = []
+    for row in rows:
+        asked = run.unpinned.get(row.name)
+        if asked is not None:
+            said = [_clip(model) for model in row.models if model != asked]
+            known_as = _clip(row.name) if row.name.endswith(asked) else f"{_clip(row.name)} = {_clip(asked)}"
+            parts.append(known_as + (f" (answered by {_join(said)})" if said else ""))
+    if parts:
+        yield "unpinned", f"{_join(parts)}: may become another model without notice; ask for a dated id"
+
+
+def _answered(run: Run, rows: Rows) -> Iterator[Note]:
+    for row in rows:
+        asked = row.name.partition(":")[2]
+        others = [model for model in row.models if asked and not same_model(asked, model)]
+        # What an alias asks for is not in the run; only that its answers disagree can be told.
+        if row.name not in run.unpinned and (others or len(row.models) > 1):
+            models = [f"{_clip(model)} ({count:,})" for model, count in row.models.most_common()]
+            yield "answered by", f"{_clip(row.name)}: {_join(models)}"
+
+
+def same_model(asked: str, answered: str) -> bool:
+    """Whether a server that names `answered` means what was asked for, at most in its long or dated form.
+
+    >>> same_model("gpt-4o", "gpt-4o-2024-08-06"), same_model("gpt-4o", "gpt-4o-mini"), same_model("x/Qwen", "qwen")
+    (True, False, True)
+    """
+    asked, answered = (model.lower().removesuffix(":latest").rpartition("/")[2] for model in (asked, answered))
+    return re.fullmatch(re.escape(asked) + r"([-@:][\d-]+)?", answered) is not None
+
+
+def _schema(rows: Rows) -> Iterator[Note]:
+    names = [f"{_clip(row.name)}: {_calls(row.schema_in_prompt)}" for row in rows if row.schema_in_prompt]
+    if names:
+        yield "schema", f"asked for in the prompt, since the endpoint cannot enforce one ({_join(names)})"
+
+
+def _scores(rows: Rows) -> Iterator[Note]:
+    found: dict[str, list[tuple[str, Interval]]] = {}
+    for row in rows:
+        for name, interval in row.scores.items():
+            found.setdefault(name, []).append((row.name, interval))
+    for name, intervals in found.items():
+        parts = [f"{_clip(who)} {mean.mean:.2f} ({mean.low:.2f}-{mean.high:.2f})" for who, mean in intervals]
+        yield "scores", f"{_clip(name)}: {', '.join(parts)}"
