@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -162,7 +163,7 @@ def loads(text: str, source: str) -> Tape:
     """
     _check_seal(text, source)
     try:
-        data = yaml.load(text, Loader=_SafeLoader)  # noqa: S506 - it is the C safe loader
+        data = _plain(_node(text))
     except yaml.MarkedYAMLError as exc:
         line = exc.problem_mark.line + 1 if exc.problem_mark else 1
         raise _damaged(source, line, exc.problem or "not YAML") from None
@@ -183,6 +184,52 @@ def loads(text: str, source: str) -> Tape:
 
 
 _SafeLoader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_TAG = "tag:yaml.org,2002:"
+_DEEPEST = 20
+
+
+def _node(text: str) -> yaml.Node | None:
+    loader = _SafeLoader(text)
+    try:
+        node: yaml.Node | None = loader.get_single_node()
+        return node
+    finally:
+        loader.dispose()
+
+
+def _plain(node: yaml.Node | None, depth: int = 0) -> Any:
+    """Build data from nodes: half of the time of PyYAML's own constructor, and nothing but plain values.
+
+    Raises:
+        yaml.MarkedYAMLError: A tag that no cassette has.
+    """
+    if node is None:
+        return None
+    if depth > _DEEPEST:
+        raise yaml.MarkedYAMLError(problem="nested too deeply", problem_mark=node.start_mark)
+    kind = node.tag.removeprefix(_TAG)
+    if isinstance(node, yaml.ScalarNode):
+        if kind == "str":
+            return node.value
+        if kind in _SCALARS:
+            return _SCALARS[kind](node)
+    elif isinstance(node, yaml.MappingNode) and kind == "map":
+        return {_plain(key, depth + 1): _plain(value, depth + 1) for key, value in node.value}
+    elif isinstance(node, yaml.SequenceNode) and kind == "seq":
+        return [_plain(item, depth + 1) for item in node.value]
+    raise yaml.MarkedYAMLError(problem=f"tag {node.tag!r} has no place in a cassette", problem_mark=node.start_mark)
+
+
+_constructor = yaml.constructor.SafeConstructor()
+_SCALARS: dict[str, Callable[[yaml.ScalarNode], Any]] = {
+    "int": _constructor.construct_yaml_int,
+    "float": _constructor.construct_yaml_float,
+    "bool": _constructor.construct_yaml_bool,
+    "null": _constructor.construct_yaml_null,
+    "binary": _constructor.construct_yaml_binary,
+    # An unquoted date, as stock vcrpy may write one into a header, is the text that stands there.
+    "timestamp": lambda node: str(node.value),
+}
 
 
 def _check_seal(text: str, source: str) -> None:

@@ -133,21 +133,26 @@ class Cassette:
         path: Its file.
         mode: One of `MODES`.
         engine: What all cassettes share.
-        command: The command that runs this test alone, for messages.
+        command: Returns the command that runs this test alone, for messages.
+
+    Attributes:
+        misses: Messages of requests that had no recording, in case the code under test swallows the failure.
+        closed: Whether the test is over.
+        kept: Whether the file was there or has been written.
     """
 
-    def __init__(self, path: Path, mode: str, engine: Engine, command: str = "pytest") -> None:
+    def __init__(self, path: Path, mode: str, engine: Engine, command: Callable[[], str] = lambda: "pytest") -> None:
         self.path = path
         self.mode = mode
         self.engine = engine
-        self.command = command
+        self._command = command
         self.misses: list[str] = []
         self.closed = False
         self.vcr_patches = contextlib.ExitStack()
         self._patched = False
         self._lock = threading.RLock()
         self._loaded: Tape | None = None
-        self._existed = False
+        self.kept = False
         self._queues: dict[Fingerprint, deque[Interaction]] = defaultdict(deque)
         self._asked: dict[Fingerprint, int] = defaultdict(int)
         self._slots: list[Interaction | None] = []
@@ -156,10 +161,15 @@ class Cassette:
         self._open: dict[int, Exchange] = {}
 
     @property
+    def command(self) -> str:
+        """The command that runs this test alone."""
+        return self._command()
+
+    @property
     def replay_only(self) -> bool:
         """Whether nothing may be recorded: mode ``none``, or ``once`` with a complete file."""
         tape = self._load()
-        return self.mode == "none" or (self.mode == "once" and self._existed and not tape.incomplete)
+        return self.mode == "none" or (self.mode == "once" and self.kept and not tape.incomplete)
 
     def open(self, request: HTTPRequest) -> Exchange:
         """Return the exchange for a request: with its recording, or with a slot for the answer to come.
@@ -247,9 +257,10 @@ class Cassette:
             recorded = [interaction for interaction in self._slots if interaction is not None]
             if recorded:
                 write_tape(self.path, self._tape(recorded), self.engine.scanner, first_wins=self._first_wins())
+                self.kept = True
 
     def _first_wins(self) -> bool:
-        return self.mode in ("once", "none") and not self._existed
+        return self.mode in ("once", "none") and not self.kept
 
     def _tape(self, recorded: list[Interaction]) -> Tape:
         kept = self._loaded.interactions if self._loaded else []
@@ -269,7 +280,7 @@ class Cassette:
 
     def _load(self) -> Tape:
         if self._loaded is None:
-            self._loaded, self._existed = read_tape(self.path)
+            self._loaded, self.kept = read_tape(self.path)
             for interaction in self._loaded.interactions:
                 self._queues[_key(interaction)].append(interaction)
         return self._loaded
@@ -278,7 +289,7 @@ class Cassette:
         tape = self._load()
         same = sum(_key(interaction) == key for interaction in tape.interactions)
         target = f"{request.method} {stale.plain(scrub_uri(request.uri))}"
-        if not self._existed:
+        if not self.kept:
             lines = [f"No recording: {self.path} does not exist, and mode '{self.mode}' asks nobody.", f"  {target}"]
             again = "once"
         elif same:

@@ -1,0 +1,177 @@
+"""`LLM`: what the `llm` fixture returns. Asks one candidate, prices the answer, notes the call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from pytest_llmeval.candidates import Candidate
+from pytest_llmeval.checks import json_schema_of
+from pytest_llmeval.errors import ProviderError
+from pytest_llmeval.prices import cost_of
+from pytest_llmeval.providers.base import OMIT, Provider, Request
+from pytest_llmeval.records import Call, running_log
+from pytest_llmeval.response import Response
+from pytest_llmeval.scoring import record_score
+
+Prompt = str | Sequence[Mapping[str, Any]]
+
+# Stands for "not said here", since None means "send none".
+UNSET: Any = type("Unset", (), {"__repr__": lambda _: "..."})()
+FIELDS = ("system", "temperature", "max_tokens", "stream", "schema", "tools")
+
+
+class LLM:
+    """One candidate, ready to be asked.
+
+    Attributes:
+        name: Name of the candidate, as in the report: the alias, or ``provider:model``.
+        candidate: All that is known of it.
+        provider: Who speaks to it.
+
+    Args:
+        candidate: The candidate.
+        provider: Its provider.
+        defaults: Keyword arguments of `complete` that hold where a call says nothing (`llm_params`).
+    """
+
+    def __init__(self, candidate: Candidate, provider: Provider, defaults: Mapping[str, Any] | None = None) -> None:
+        self.candidate = candidate
+        self.name = candidate.name
+        self.provider = provider
+        self._defaults = dict(defaults or {})
+
+    def complete(
+        self,
+        prompt: Prompt,
+        *,
+        system: str | None = UNSET,
+        temperature: float | str | None = UNSET,
+        max_tokens: int | str | None = UNSET,
+        stream: bool = UNSET,
+        schema: Any = UNSET,
+        tools: Sequence[Mapping[str, Any]] | None = UNSET,
+        **params: Any,
+    ) -> Response:
+        """Ask, and return the whole answer.
+
+        What a call leaves out comes from `llm_params`, else from the defaults named here.
+
+        Args:
+            prompt: The user's text, or messages as ``{"role": ..., "content": ...}``.
+            system: System text; none by default.
+            temperature: 0.0 by default; left out for models that take none.
+            max_tokens: Most tokens that the model may write; 1024 by default.
+            stream: Whether to stream, which measures the time to the first token; False by default.
+            schema: Ask for an answer that conforms: a JSON Schema as dict or file, or a pydantic model.
+            tools: Tools that the model may call, in OpenAI's form.
+            **params: Anything else, under the provider's own name. ``"omit"`` leaves any parameter out.
+
+        Raises:
+            ProviderError: There is no whole answer: the call failed, or the answer was malformed or cut off by the
+                network. It counts against availability, not as a score.
+
+        >>> def test_capital(llm):
+        ...     assert "Paris" in llm.complete("What is the capital of France?", max_tokens=20).content
+        """
+        __tracebackhide__ = True
+        request = self._request(prompt, _given(params, system, temperature, max_tokens, stream, schema, tools))
+        try:
+            response = self.provider.complete(request)
+        except ProviderError as exc:
+            self._note_error(exc)
+            raise
+        return self._note(response)
+
+    async def acomplete(
+        self,
+        prompt: Prompt,
+        *,
+        system: str | None = UNSET,
+        temperature: float | str | None = UNSET,
+        max_tokens: int | str | None = UNSET,
+        stream: bool = UNSET,
+        schema: Any = UNSET,
+        tools: Sequence[Mapping[str, Any]] | None = UNSET,
+        **params: Any,
+    ) -> Response:
+        """Do what `complete` does, for ``async def`` tests."""
+        __tracebackhide__ = True
+        request = self._request(prompt, _given(params, system, temperature, max_tokens, stream, schema, tools))
+        try:
+            response = await self.provider.acomplete(request)
+        except ProviderError as exc:
+            self._note_error(exc)
+            raise
+        return self._note(response)
+
+    def complete_many(self, prompts: Sequence[Prompt], *, concurrency: int = 8, **request: Any) -> list[Response]:
+        """Ask several questions at once, and return the answers in their order.
+
+        Args:
+            prompts: What `complete` takes, each.
+            concurrency: Most requests in flight.
+            **request: Keyword arguments of `complete`, the same for all.
+
+        Raises:
+            ProviderError: The first call that failed; the others are finished and recorded all the same.
+        """
+        __tracebackhide__ = True
+
+        def ask(prompt: Prompt) -> Response:
+            return self.complete(prompt, **request)
+
+        with ThreadPoolExecutor(max_workers=max(1, concurrency)) as pool:
+            jobs = [pool.submit(copy_context().run, ask, prompt) for prompt in prompts]
+        return [job.result() for job in jobs]
+
+    def record_score(self, value: float, name: str = "score") -> None:
+        """Note a score (0-1) of this test that no helper has noted, such as a human's or your own metric's."""
+        record_score(value, name)
+
+    def _request(self, prompt: Prompt, given: Mapping[str, Any]) -> Request:
+        values = {**self._defaults, **given}
+        messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else list(prompt)
+        known: dict[str, Any] = {key: values.pop(key) for key in FIELDS if key in values}
+        params = {key: known.pop(key) for key in list(known) if known[key] == OMIT}
+        schema = known.pop("schema", None)
+        return Request(
+            messages=messages,
+            schema=None if schema is None else json_schema_of(schema),
+            params={**values, **params},
+            **known,
+        )
+
+    def _note(self, response: Response) -> Response:
+        when = datetime.fromisoformat(response.recorded_at) if response.recorded_at else datetime.now(UTC)
+        cost = cost_of(
+            self.candidate,
+            response.usage,
+            model=response.model,
+            billing=self.provider.billing,
+            hosting=self.provider.hosting,
+            when=when,
+            latency_ms=response.latency_ms,
+            reported=response.reported_cost,
+        )
+        response = replace(response, cost=cost, candidate=self.name)
+        log = running_log.get()
+        if log is not None:
+            log.note_call(Call.from_response(response))
+        return response
+
+    def _note_error(self, error: ProviderError) -> None:
+        log = running_log.get()
+        if log is not None:
+            log.note_call(Call(candidate=self.name, error=str(error), error_kind=error.kind, retries=error.retries))
+
+    def __repr__(self) -> str:
+        return f"<LLM {self.name}>"
+
+
+def _given(params: dict[str, Any], *values: Any) -> dict[str, Any]:
+    return {**{key: value for key, value in zip(FIELDS, values, strict=True) if value is not UNSET}, **params}

@@ -1,0 +1,200 @@
+"""One session of evaluation: who is asked, which cassette is on, what each test leaves. No pytest in here."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from pytest_llmeval.candidates import Candidate, is_unpinned, resolve_candidate
+from pytest_llmeval.cassettes import transport, triggers
+from pytest_llmeval.cassettes.redact import SecretScanner
+from pytest_llmeval.cassettes.store import Cassette, Engine, running_cassette
+from pytest_llmeval.client import LLM
+from pytest_llmeval.errors import ProviderError
+from pytest_llmeval.providers.base import MISSING_KEY, Provider, ProviderFactory
+from pytest_llmeval.providers.endpoints import ANTHROPIC, OPENAI_COMPATIBLE
+from pytest_llmeval.records import TestLog, TestRecord, running_log
+from pytest_llmeval.settings import Prices, Settings
+
+if TYPE_CHECKING:
+    from pytest_llmeval.options import Options
+
+
+@dataclass(slots=True)
+class RunningTest:
+    """A test from its setup to its teardown."""
+
+    nodeid: str
+    log: TestLog
+    cassette: Cassette
+    undo: contextlib.ExitStack
+    outcome: str = "passed"
+    message: str | None = None
+
+
+@dataclass(slots=True)
+class Hooks:
+    """What other plugins add, gathered by the plugin."""
+
+    providers: Mapping[str, ProviderFactory] = field(default_factory=dict)
+    prices: Mapping[str, Prices] = field(default_factory=dict)
+    redact: Callable[..., object] | None = None
+
+
+class EvalSession:
+    """Holds what lives as long as the test session: providers, the interception of HTTP, the environment's keys.
+
+    Args:
+        options: What was asked for.
+        settings: `[tool.llmeval]`.
+        hooks: What other plugins add.
+        fail: Raises pytest's own failure, which no SDK swallows or retries.
+    """
+
+    def __init__(self, options: Options, settings: Settings, hooks: Hooks, fail: Callable[[str], NoReturn]) -> None:
+        from pytest_llmeval.providers import builtin_providers
+
+        self.options = options
+        self.settings = settings
+        self._factories = {**builtin_providers(), **hooks.providers}
+        self._prices = hooks.prices
+        self._providers: dict[Candidate, Provider] = {}
+        self._undo = contextlib.ExitStack()
+        self._intercepting = False
+        own = [(model.api_key_env,) for model in settings.models.values() if model.api_key_env]
+        known = [endpoint.key_envs for endpoint in (*OPENAI_COMPATIBLE, ANTHROPIC) if endpoint.key_envs]
+        self._keys: list[tuple[str, ...]] = [*known, *own]
+        self.engine = Engine(
+            fail=fail,
+            scanner=SecretScanner(
+                os.environ, also=[name for names in self._keys for name in names], ignored=[MISSING_KEY]
+            ),
+            redact=hooks.redact,
+            passthrough=frozenset(options.passthrough),
+        )
+
+    def candidates(self, names: Iterable[str]) -> list[Candidate]:
+        """Return the candidates of these names.
+
+        Raises:
+            ConfigError: A name that stands for nothing.
+        """
+        found = [resolve_candidate(name, self._factories, self.settings.models) for name in names]
+        return [
+            replace(candidate, prices=self._prices[candidate.name])
+            if candidate.prices is None and candidate.name in self._prices
+            else candidate
+            for candidate in found
+        ]
+
+    def llm(self, candidate: Candidate, defaults: Mapping[str, Any]) -> LLM:
+        """Return what asks a candidate; its client is built at the first call of this, once a session."""
+        provider = self._providers.get(candidate)
+        if provider is None:
+            provider = self._providers[candidate] = self._factories[candidate.provider](candidate)
+        return LLM(candidate, provider, defaults)
+
+    def start(self, nodeid: str, candidate: Candidate | None, path: Path, command: Callable[[], str]) -> RunningTest:
+        """Begin a test: from here on its requests go through its cassette."""
+        if not self._intercepting:
+            self._undo.enter_context(transport.installed())
+            self._undo.enter_context(triggers.installed())
+            self._intercepting = True
+        cassette = self.cassette(path, command)
+        unpinned = candidate.model if candidate is not None and is_unpinned(candidate) else None
+        log = TestLog(candidate.name if candidate is not None else "", unpinned)
+        test = RunningTest(nodeid, log, cassette, contextlib.ExitStack())
+        test.undo.enter_context(running_cassette.entered(cassette))
+        test.undo.enter_context(running_log.entered(test.log))
+        test.undo.enter_context(self._stand_in_keys())
+        return test
+
+    def cassette(self, path: Path, command: Callable[[], str]) -> Cassette:
+        """Return a cassette in this run's mode."""
+        return Cassette(path, self.options.record, self.engine, command)
+
+    @contextlib.contextmanager
+    def fixture_cassette(self, test: RunningTest, path: Path) -> Iterator[None]:
+        """Use a cassette of its own while a fixture that is wider than a test is set up.
+
+        Raises:
+            CassetteError: What was recorded could not be written.
+        """
+        cassette = self.cassette(path, lambda: test.cassette.command)
+        with running_cassette.entered(cassette), running_cassette.bound(cassette):
+            try:
+                yield
+            finally:
+                cassette.close()
+
+    def finish(self, test: RunningTest) -> None:
+        """End a test: write what was recorded.
+
+        Raises:
+            CassetteError: It could not be written.
+        """
+        try:
+            test.cassette.close()
+        finally:
+            test.undo.close()
+
+    def record(self, test: RunningTest) -> TestRecord:
+        """Return what a finished test leaves."""
+        path = None
+        if test.cassette.kept:
+            path = os.path.relpath(test.cassette.path, self.options.rootdir).replace(os.sep, "/")
+        return test.log.record(test.nodeid, test.outcome, message=test.message, cassette=path)
+
+    def close(self) -> None:
+        """Take the interception away and give connections back."""
+        self._undo.close()
+        for provider in self._providers.values():
+            with contextlib.suppress(Exception):
+                provider.close()
+
+    @contextlib.contextmanager
+    def _stand_in_keys(self) -> Iterator[None]:
+        """Let clients be built without keys, since replay needs none; the transport refuses to send a stand-in."""
+        missing = [names[0] for names in self._keys if not any(os.environ.get(name) for name in names)]
+        for name in missing:
+            os.environ[name] = f"{MISSING_KEY}-{name}"
+        try:
+            yield
+        finally:
+            for name in missing:
+                if os.environ.get(name, "").startswith(MISSING_KEY):
+                    del os.environ[name]
+
+
+@contextlib.contextmanager
+def bound(test: RunningTest) -> Iterator[None]:
+    """Bind a test to this context, so that tasks and executors started inside keep belonging to it."""
+    with running_cassette.bound(test.cassette), running_log.bound(test.log):
+        yield
+
+
+def outcome_of(
+    test: RunningTest, when: str | None, outcome: str, error: BaseException | None, *, xfail: bool
+) -> str | None:
+    """Return what a phase of a test says of the test, or None if it changes nothing.
+
+    A call that got no answer, a recording that is missing and a setup that failed say nothing about quality: ``error``.
+    """
+    if xfail:
+        return "xfailed" if outcome == "skipped" else "xpassed"
+    if outcome == "skipped":
+        return "skipped"
+    if outcome == "failed":
+        return "error" if when == "setup" or test.cassette.misses or is_call_error(error) else "failed"
+    return None
+
+
+def is_call_error(error: BaseException | None) -> bool:
+    """Whether a test failed because a call got no answer."""
+    if isinstance(error, BaseExceptionGroup):
+        return any(is_call_error(part) for part in error.exceptions)
+    return isinstance(error, ProviderError)

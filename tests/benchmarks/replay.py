@@ -1,0 +1,141 @@
+"""Time 1,000 replayed tests, one call each, against the bare SDK and against pytest-recording.
+
+    python -m tests.benchmarks.replay [--tests 1000] [--runs 5]
+
+Three suites do the same: build a client (once a session), ask, check the answer. `bare` answers from an in-memory
+transport, `recording` from pytest-recording's cassettes, `llmeval` from ours. Each run is a whole pytest process; the
+suites take turns, and medians are compared. The bars: llmeval at most 1.25 x bare, and under 0.8 x recording.
+Needs pytest-recording.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tests.chat_server import ChatServer
+
+HEAD = """
+import json
+import openai
+import pytest
+
+BASE_URL = "{base_url}"
+N = {tests}
+"""
+
+BARE = """
+import httpx2
+
+ANSWER = {"id": "x", "object": "chat.completion", "created": 1, "model": "bench", "choices": [
+    {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": '{"ok": true}'}}],
+    "usage": {"prompt_tokens": 120, "completion_tokens": 20, "total_tokens": 140}}
+
+@pytest.fixture(scope="session")
+def client():
+    transport = httpx2.MockTransport(lambda request: httpx2.Response(200, json=ANSWER))
+    return openai.OpenAI(api_key="k", base_url=BASE_URL, http_client=httpx2.Client(transport=transport))
+
+@pytest.mark.parametrize("n", range(N))
+def test_it(client, n):
+    reply = client.chat.completions.create(model="bench", temperature=0.0, max_tokens=1024,
+        messages=[{"role": "user", "content": f"question {n}"}])
+    assert json.loads(reply.choices[0].message.content)
+"""
+
+RECORDING = """
+@pytest.fixture(scope="session")
+def client():
+    return openai.OpenAI(api_key="k", base_url=BASE_URL)
+
+@pytest.mark.vcr
+@pytest.mark.parametrize("n", range(N))
+def test_it(client, n):
+    reply = client.chat.completions.create(model="bench", temperature=0.0, max_tokens=1024,
+        messages=[{"role": "user", "content": f"question {n}"}])
+    assert json.loads(reply.choices[0].message.content)
+"""
+
+LLMEVAL = """
+@pytest.mark.parametrize("n", range(N))
+def test_it(llm, n):
+    assert llm.complete(f"question {n}").json()
+"""
+
+SETTINGS = """
+[tool.pytest.ini_options]
+llm_models = ["bench"]
+asyncio_default_fixture_loop_scope = "function"
+
+[tool.llmeval.models.bench]
+model = "openai:bench"
+base_url = "{base_url}"
+prices = {{input = 0.15, output = 0.60}}
+"""
+
+SUITES = {
+    "bare": (BARE, ["-p", "no:llmeval"]),
+    "recording": (RECORDING, ["-p", "no:llmeval"]),
+    "llmeval": (LLMEVAL, []),
+}
+
+
+def run(folder: Path, arguments: list[str]) -> float:
+    """Return the seconds that one pytest process takes."""
+    start = time.perf_counter()
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--no-header", *arguments, str(folder)]
+    # Without byte code, every run would time the compiler.
+    environ = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    done = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, check=False)
+    seconds = time.perf_counter() - start
+    if done.returncode:
+        raise SystemExit(done.stdout[-3000:] + done.stderr[-3000:])
+    return seconds
+
+
+def prepare(root: Path, tests: int, base_url: str) -> dict[str, Path]:
+    """Write the suites and record their cassettes."""
+    folders = {}
+    for name, (body, _) in SUITES.items():
+        folder = folders[name] = root / name
+        folder.mkdir()
+        head = HEAD.format(base_url=base_url, tests=tests)
+        (folder / "test_bench.py").write_text(head + body, encoding="utf-8")
+        (folder / "pyproject.toml").write_text(
+            SETTINGS.format(base_url=base_url) if name == "llmeval" else "", encoding="utf-8"
+        )
+    run(folders["recording"], ["-p", "no:llmeval", "--record-mode=once"])
+    run(folders["llmeval"], ["--llm-record=once"])
+    return folders
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tests", type=int, default=1000)
+    parser.add_argument("--runs", type=int, default=5)
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as root:
+        with ChatServer() as server:
+            folders = prepare(Path(root), args.tests, server.url)
+        seconds: dict[str, list[float]] = {name: [] for name in SUITES}
+        for _ in range(args.runs):
+            for name, (_, arguments) in SUITES.items():
+                extra = {"recording": ["--record-mode=none"], "llmeval": ["--llm-record=none"]}.get(name, [])
+                seconds[name].append(run(folders[name], [*arguments, *extra]))
+    medians = {name: statistics.median(times) for name, times in seconds.items()}
+    print(f"{args.tests} replayed tests, {args.runs} runs each, whole process, seconds")
+    for name, times in seconds.items():
+        print(f"  {name:10} median {medians[name]:6.2f}   min {min(times):6.2f}   max {max(times):6.2f}")
+    print(f"  llmeval / bare      {medians['llmeval'] / medians['bare']:.2f}   (bar: 1.25)")
+    print(f"  llmeval / recording {medians['llmeval'] / medians['recording']:.2f}   (bar: 0.80)")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,184 @@
+"""A loopback server that speaks both chat protocols, plain and streamed, and keeps what it was asked.
+
+It answers each question with a JSON object that repeats it, so that a test can tell whose answer it got.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any
+
+USAGE = {"prompt_tokens": 120, "completion_tokens": 20, "total_tokens": 140}
+
+
+class ChatServer:
+    """Serve from a thread until the `with` block ends.
+
+    Attributes:
+        asked: Bodies of the requests that came, in order.
+        headers: Their headers.
+        failures: Statuses to answer the next requests with, before any good answer.
+        delay: Seconds that an answer takes.
+        count: Whether answers are numbered, so that equal questions get different ones.
+    """
+
+    def __init__(self, delay: float = 0.0, *, count: bool = False) -> None:
+        self.asked: list[dict[str, Any]] = []
+        self.headers: list[dict[str, str]] = []
+        self.failures: list[int] = []
+        self.delay = delay
+        self.count = count
+        self._lock = threading.Lock()
+        self._server = _Server(("127.0.0.1", 0), _Handler)
+        self._server.owner = self
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
+
+    @property
+    def host(self) -> str:
+        """``127.0.0.1:port``."""
+        return f"127.0.0.1:{self._server.server_address[1]}"
+
+    @property
+    def url(self) -> str:
+        """Base URL for OpenAI's protocol; without the ``/v1`` for Anthropic's."""
+        return f"http://{self.host}/v1"
+
+    def take(self, body: dict[str, Any], headers: dict[str, str]) -> tuple[int, int]:
+        """Note a request; return its number and the status to fail it with, or 0."""
+        with self._lock:
+            self.asked.append(body)
+            self.headers.append(headers)
+            return len(self.asked), self.failures.pop(0) if self.failures else 0
+
+    def __enter__(self) -> ChatServer:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 256
+    owner: ChatServer
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: _Server
+
+    def do_POST(self) -> None:
+        raw = self.rfile.read(int(self.headers.get("content-length", 0)))
+        try:
+            body = json.loads(raw)
+        except ValueError:
+            body = {"raw": raw.decode("latin-1")}
+        number, status = self.server.owner.take(body, dict(self.headers.items()))
+        if status:
+            self._send(status, "application/json", [json.dumps({"error": {"message": f"scripted {status}"}})])
+            return
+        time.sleep(self.server.owner.delay)
+        answer = {"echo": _question(body)} | ({"n": number} if self.server.owner.count else {})
+        text = json.dumps(answer)
+        anthropic = self.path.endswith("/messages")
+        if body.get("stream"):
+            events = _anthropic_events(body, text) if anthropic else _openai_events(body, text)
+            self._send(200, "text/event-stream", list(events))
+        else:
+            whole = _anthropic_answer(body, text) if anthropic else _openai_answer(body, text)
+            self._send(200, "application/json", [json.dumps(whole)])
+
+    def do_GET(self) -> None:
+        self.server.owner.take({"path": self.path}, dict(self.headers.items()))
+        self._send(200, "application/json", [json.dumps({"path": self.path})])
+
+    def _send(self, status: int, content_type: str, parts: list[str]) -> None:
+        self.send_response(status)
+        self.send_header("content-type", content_type)
+        self.send_header("set-cookie", "session=a-cookie-value")
+        self.send_header("x-request-id", "req-0123456789")
+        self.send_header("retry-after-ms", "1")
+        if len(parts) == 1:
+            self.send_header("content-length", str(len(parts[0].encode())))
+            self.end_headers()
+            self.wfile.write(parts[0].encode())
+            return
+        self.send_header("transfer-encoding", "chunked")
+        self.end_headers()
+        for part in [*parts, ""]:
+            data = part.encode()
+            self.wfile.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
+            self.wfile.flush()
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
+        """Stay quiet."""
+
+
+def _question(body: dict[str, Any]) -> str:
+    for message in reversed(body.get("messages", [])):
+        if message.get("role") == "user":
+            content = message["content"]
+            return content if isinstance(content, str) else "".join(part.get("text", "") for part in content)
+    return ""
+
+
+def _openai_answer(body: dict[str, Any], text: str) -> dict[str, Any]:
+    message = {"role": "assistant", "content": text}
+    return {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "created": 1,
+        "model": body.get("model"),
+        "choices": [{"index": 0, "finish_reason": "stop", "message": message}],
+        "usage": USAGE,
+    }
+
+
+def _anthropic_answer(body: dict[str, Any], text: str) -> dict[str, Any]:
+    return {
+        "id": "msg_1",
+        "type": "message",
+        "role": "assistant",
+        "model": body.get("model"),
+        "content": [{"type": "text", "text": text}],
+        "stop_reason": "end_turn",
+        "stop_sequence": None,
+        "usage": {"input_tokens": 120, "output_tokens": 20},
+    }
+
+
+def _openai_events(body: dict[str, Any], text: str) -> Iterator[str]:
+    base = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": body.get("model")}
+    for start in range(0, len(text), 8):
+        delta = {"content": text[start : start + 8]}
+        yield f"data: {json.dumps(base | {'choices': [{'index': 0, 'delta': delta, 'finish_reason': None}]})}\n\n"
+    yield f"data: {json.dumps(base | {'choices': [{'index': 0, 'delta': {}, 'finish_reason': 'stop'}]})}\n\n"
+    yield f"data: {json.dumps(base | {'choices': [], 'usage': USAGE})}\n\n"
+    yield "data: [DONE]\n\n"
+
+
+def _anthropic_events(body: dict[str, Any], text: str) -> Iterator[str]:
+    message = _anthropic_answer(body, "") | {"content": [], "stop_reason": None}
+    events: list[dict[str, Any]] = [
+        {"type": "message_start", "message": message},
+        {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+    ]
+    for start in range(0, len(text), 8):
+        delta = {"type": "text_delta", "text": text[start : start + 8]}
+        events.append({"type": "content_block_delta", "index": 0, "delta": delta})
+    events += [
+        {"type": "content_block_stop", "index": 0},
+        {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 20}},
+        {"type": "message_stop"},
+    ]
+    for event in events:
+        yield f"event: {event['type']}\ndata: {json.dumps(event)}\n\n"
