@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from pytest_llmeval.candidates import Candidate
-from pytest_llmeval.checks import json_schema_of
 from pytest_llmeval.errors import ProviderError
 from pytest_llmeval.prices import cost_of
 from pytest_llmeval.providers.base import OMIT, Provider, Request
 from pytest_llmeval.records import Call, running_log
-from pytest_llmeval.response import Response
-from pytest_llmeval.scoring import record_score
+from pytest_llmeval.response import Cost, Response
 
 Prompt = str | Sequence[Mapping[str, Any]]
 
@@ -131,6 +128,8 @@ class LLM:
 
     def record_score(self, value: float, name: str = "score") -> None:
         """Note a score (0-1) of this test that no helper has noted, such as a human's or your own metric's."""
+        from pytest_llmeval.scoring import record_score
+
         record_score(value, name)
 
     def _request(self, prompt: Prompt, given: Mapping[str, Any]) -> Request:
@@ -141,14 +140,22 @@ class LLM:
         schema = known.pop("schema", None)
         return Request(
             messages=messages,
-            schema=None if schema is None else json_schema_of(schema),
+            schema=_json_schema(schema),
             params={**values, **params},
             **known,
         )
 
     def _note(self, response: Response) -> Response:
         when = datetime.fromisoformat(response.recorded_at) if response.recorded_at else datetime.now(UTC)
-        cost = cost_of(
+        cost = self._cost(response, when)
+        response.cost, response.candidate = cost, self.name
+        log = running_log.get()
+        if log is not None:
+            log.note_call(Call.from_response(response))
+        return response
+
+    def _cost(self, response: Response, when: datetime) -> Cost:
+        return cost_of(
             self.candidate,
             response.usage,
             model=response.model,
@@ -158,11 +165,6 @@ class LLM:
             latency_ms=response.latency_ms,
             reported=response.reported_cost,
         )
-        response = replace(response, cost=cost, candidate=self.name)
-        log = running_log.get()
-        if log is not None:
-            log.note_call(Call.from_response(response))
-        return response
 
     def _note_error(self, error: ProviderError) -> None:
         log = running_log.get()
@@ -175,3 +177,11 @@ class LLM:
 
 def _given(params: dict[str, Any], *values: Any) -> dict[str, Any]:
     return {**{key: value for key, value in zip(FIELDS, values, strict=True) if value is not UNSET}, **params}
+
+
+def _json_schema(schema: Any) -> dict[str, Any] | None:
+    if schema is None:
+        return None
+    from pytest_llmeval.checks import json_schema_of
+
+    return json_schema_of(schema)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pluggy
-
-from pytest_llmeval.candidates import split_names
 
 if TYPE_CHECKING:
     import pytest
@@ -44,13 +43,15 @@ class Collector:
 
         writer = self._config.get_terminal_writer()
         brief = self._config.get_verbosity() < 0
-        text = render_summary(run, width=writer.fullwidth, color=writer.hasmarkup, brief=brief)
+        encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+        text = render_summary(run, width=writer.fullwidth, color=writer.hasmarkup, brief=brief, encoding=encoding)
         if text:
             terminalreporter.section("LLM evaluation")
             terminalreporter.write(text if text.endswith("\n") else f"{text}\n")
 
     def run(self) -> Run:
         """Return the records gathered so far."""
+        from pytest_llmeval.candidates import split_names
         from pytest_llmeval.records import Run, TestRecord
 
         tests = [TestRecord.from_json(record) for record in self._records.values()]

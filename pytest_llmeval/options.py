@@ -58,6 +58,7 @@ class Options:
         cassette_dir: Name of the folder beside each test file, or an absolute path.
         passthrough: Hosts that are left alone.
         rootdir: pytest's rootdir.
+        invocation_dir: Where pytest was started.
         given: Whether any option or ini key of ours was given.
     """
 
@@ -69,6 +70,7 @@ class Options:
     cassette_dir: str
     passthrough: tuple[str, ...]
     rootdir: Path
+    invocation_dir: Path
     given: bool
 
 
@@ -104,6 +106,7 @@ def read_options(config: pytest.Config) -> Options:
         cassette_dir=values["llm_cassette_dir"][0],
         passthrough=tuple(values["llm_passthrough"][0]),
         rootdir=config.rootpath,
+        invocation_dir=config.invocation_params.dir,
         given=any(source for _, source in values.values()),
     )
 

@@ -7,11 +7,8 @@ from __future__ import annotations
 
 import functools
 import inspect
-import os
-import shlex
 import sys
 from collections.abc import Generator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
@@ -95,7 +92,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def llm_candidate(request: pytest.FixtureRequest) -> Candidate:
     """The candidate of this test: name, provider, model, endpoint."""
     if not hasattr(request, "param"):
-        pytest.fail(_no_candidates(request.config), pytrace=False)
+        _fail(_session(request.config).no_candidates())
     candidate: Candidate = request.param
     return candidate
 
@@ -114,9 +111,7 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None, None, None]:
     """Put the test's cassette in."""
     if FIXTURES.isdisjoint(getattr(item, "fixturenames", ())) and not item.get_closest_marker("llm_cassette"):
         return (yield)
-    candidate = _candidate_of(item)
-    path = _cassette_path(item, candidate.name if candidate else None)
-    item.stash[TEST] = _session(item.config).start(item.nodeid, candidate, path, functools.partial(_command, item))
+    item.stash[TEST] = _session(item.config).start(item.nodeid, item.path, _candidate_of(item))
     yield
     return None
 
@@ -168,8 +163,13 @@ def pytest_fixture_setup(
     test = item.stash.get(TEST, None) if item is not None else None
     if test is None or item is None or fixturedef.scope == "function" or fixturedef.argname in FIXTURES:
         return (yield)
-    session = _session(item.config)
-    with session.fixture_cassette(test, _fixture_path(item, fixturedef, request)):
+    wide = fixturedef.scope in ("session", "package")
+    home = item.config.rootpath / fixturedef.baseid if wide else item.path
+    scope_node = "" if wide else request.node.nodeid.partition("::")[2]
+    index = f"-{getattr(request, 'param_index', 0)}" if hasattr(request, "param") else ""
+    candidate = _candidate_of(item) if "llm_candidate" in fixturedef.argnames else None
+    name = fixturedef.argname + index
+    with _session(item.config).fixture_cassette(test, home, name, scope_node, candidate):
         return (yield)
 
 
@@ -207,11 +207,11 @@ def pytest_runtest_makereport(
 
 def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str] | None:
     """Explain a comparison with a score by the score's fields."""
-    scoring = sys.modules.get("pytest_llmeval.scoring")
-    if scoring is not None and isinstance(left, scoring.FieldScores):
-        lines: list[str] = left.explain(op, right)
-        return lines
-    return None
+    if "pytest_llmeval.fieldscores" not in sys.modules:
+        return None
+    from pytest_llmeval.fieldscores import explain_comparison
+
+    return explain_comparison(op, left, right)
 
 
 def _session(config: pytest.Config) -> EvalSession:
@@ -249,51 +249,15 @@ def _candidates(config: pytest.Config, names: tuple[str, ...], error: type[Excep
     return known[key]
 
 
-def _no_candidates(config: pytest.Config) -> str:
-    aliases = ", ".join(_session(config).settings.models)
-    named = f" Aliases in the settings: {aliases}." if aliases else ""
-    return (
-        "No candidate model to test. Choose with --llm-models=openai:gpt-4o-mini,anthropic:claude-haiku-4-5 on the "
-        f"command line, llm_models in the pytest configuration, or the marker llm_models.{named}"
-    )
-
-
 def _candidate_of(item: pytest.Item) -> Candidate | None:
     callspec = getattr(item, "callspec", None)
     candidate: Candidate | None = callspec.params.get("llm_candidate") if callspec else None
     return candidate
 
 
-def _cassette_path(item: pytest.Item, candidate: str | None) -> Path:
-    from pytest_llmeval.cassettes.paths import cassette_path
-
-    name = item.nodeid.partition("::")[2] or item.name
-    return cassette_path(item.path, name, candidate, item.config.stash[OPTIONS].cassette_dir)
-
-
-def _fixture_path(item: pytest.Item, fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest) -> Path:
-    from pytest_llmeval.cassettes.paths import fixture_path
-
-    wide = fixturedef.scope in ("session", "package")
-    home = item.config.rootpath / fixturedef.baseid if wide else item.path
-    scope_node = "" if wide else request.node.nodeid.partition("::")[2]
-    candidate = _candidate_of(item) if "llm_candidate" in fixturedef.argnames else None
-    index = f"-{getattr(request, 'param_index', 0)}" if hasattr(request, "param") else ""
-    folder = item.config.stash[OPTIONS].cassette_dir
-    return fixture_path(home, fixturedef.argname + index, scope_node, candidate.name if candidate else None, folder)
-
-
 def _running_item(request: pytest.FixtureRequest) -> pytest.Item | None:
     item = getattr(request, "_pyfuncitem", None)
     return item if isinstance(item, pytest.Item) else None
-
-
-def _command(item: pytest.Item) -> str:
-    options = item.config.stash[OPTIONS]
-    file = os.path.relpath(item.path, item.config.invocation_params.dir)
-    nodeid = shlex.quote("::".join([file.replace(os.sep, "/"), *item.nodeid.split("::")[1:]]))
-    models = f" --llm-models={shlex.quote(','.join(options.models))}" if options.models_from == "--llm-models" else ""
-    return f"pytest {nodeid}{models}"
 
 
 def _finish(item: pytest.Item, test: RunningTest) -> None:

@@ -11,7 +11,8 @@ from decimal import Decimal
 from statistics import fmean
 from typing import Any
 
-from pytest_llmeval.response import Response
+from pytest_llmeval.errors import ProviderError
+from pytest_llmeval.response import Cost, Response
 from pytest_llmeval.running import Running
 
 SCHEMA_VERSION = 1
@@ -68,6 +69,19 @@ class Call:
             retries=response.retries,
             replayed=response.replayed,
             recorded_at=response.recorded_at,
+        )
+
+    @classmethod
+    def from_error(cls, candidate: str, error: ProviderError, cost: Cost) -> Call:
+        """Note a call that got no answer. `cost` is what such a call costs the candidate when nothing was answered."""
+        return cls(
+            candidate=candidate,
+            error=str(error),
+            error_kind=error.kind,
+            retries=error.retries,
+            cost=None if cost.amount is None else str(cost.amount),
+            cost_status=cost.status,
+            cost_source=cost.source,
         )
 
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from pytest_llmeval.candidates import Candidate, is_unpinned, resolve_candidate
 from pytest_llmeval.cassettes import transport, triggers
+from pytest_llmeval.cassettes.paths import cassette_path, fixture_path
 from pytest_llmeval.cassettes.redact import SecretScanner
 from pytest_llmeval.cassettes.store import Cassette, Engine, running_cassette
 from pytest_llmeval.client import LLM
@@ -84,12 +87,8 @@ class EvalSession:
             ConfigError: A name that stands for nothing.
         """
         found = [resolve_candidate(name, self._factories, self.settings.models) for name in names]
-        return [
-            replace(candidate, prices=self._prices[candidate.name])
-            if candidate.prices is None and candidate.name in self._prices
-            else candidate
-            for candidate in found
-        ]
+        prices = [candidate.prices or self._prices.get(candidate.name) for candidate in found]
+        return [replace(candidate, prices=price) for candidate, price in zip(found, prices, strict=True)]
 
     def llm(self, candidate: Candidate, defaults: Mapping[str, Any]) -> LLM:
         """Return what asks a candidate; its client is built at the first call of this, once a session."""
@@ -98,38 +97,57 @@ class EvalSession:
             provider = self._providers[candidate] = self._factories[candidate.provider](candidate)
         return LLM(candidate, provider, defaults)
 
-    def start(self, nodeid: str, candidate: Candidate | None, path: Path, command: Callable[[], str]) -> RunningTest:
+    def start(self, nodeid: str, file: Path, candidate: Candidate | None) -> RunningTest:
         """Begin a test: from here on its requests go through its cassette."""
         if not self._intercepting:
             self._undo.enter_context(transport.installed())
             self._undo.enter_context(triggers.installed())
             self._intercepting = True
-        cassette = self.cassette(path, command)
+        test_name = nodeid.partition("::")[2] or nodeid
+        name = candidate.name if candidate is not None else None
+        path = cassette_path(file, test_name, name, self.options.cassette_dir)
+        cassette = Cassette(path, self.options.record, self.engine, partial(self._command, nodeid, file))
         unpinned = candidate.model if candidate is not None and is_unpinned(candidate) else None
-        log = TestLog(candidate.name if candidate is not None else "", unpinned)
-        test = RunningTest(nodeid, log, cassette, contextlib.ExitStack())
+        test = RunningTest(nodeid, TestLog(name or "", unpinned), cassette, contextlib.ExitStack())
         test.undo.enter_context(running_cassette.entered(cassette))
         test.undo.enter_context(running_log.entered(test.log))
         test.undo.enter_context(self._stand_in_keys())
         return test
 
-    def cassette(self, path: Path, command: Callable[[], str]) -> Cassette:
-        """Return a cassette in this run's mode."""
-        return Cassette(path, self.options.record, self.engine, command)
+    def _command(self, nodeid: str, file: Path) -> str:
+        """Return the command that runs one test alone, to be pasted where pytest was started."""
+        path = os.path.relpath(file, self.options.invocation_dir).replace(os.sep, "/")
+        command = f"pytest {shlex.quote('::'.join([path, *nodeid.split('::')[1:]]))}"
+        if self.options.models_from == "--llm-models":
+            command += f" --llm-models={shlex.quote(','.join(self.options.models))}"
+        return command
 
     @contextlib.contextmanager
-    def fixture_cassette(self, test: RunningTest, path: Path) -> Iterator[None]:
-        """Use a cassette of its own while a fixture that is wider than a test is set up.
+    def fixture_cassette(
+        self, test: RunningTest, home: Path, fixture: str, scope_node: str, candidate: Candidate | None
+    ) -> Iterator[None]:
+        """Use a cassette of its own while a fixture that is wider than a test is set up; see `fixture_path`.
 
         Raises:
             CassetteError: What was recorded could not be written.
         """
-        cassette = self.cassette(path, lambda: test.cassette.command)
+        name = candidate.name if candidate is not None else None
+        path = fixture_path(home, fixture, scope_node, name, self.options.cassette_dir)
+        cassette = Cassette(path, self.options.record, self.engine, lambda: test.cassette.command)
         with running_cassette.entered(cassette), running_cassette.bound(cassette):
             try:
                 yield
             finally:
                 cassette.close()
+
+    def no_candidates(self) -> str:
+        """Return what to tell someone whose test has no candidate."""
+        aliases = ", ".join(self.settings.models)
+        named = f" Aliases in the settings: {aliases}." if aliases else ""
+        return (
+            "No candidate model to test. Choose with --llm-models=openai:gpt-4o-mini,anthropic:claude-haiku-4-5 on the "
+            f"command line, llm_models in the pytest configuration, or the marker llm_models.{named}"
+        )
 
     def finish(self, test: RunningTest) -> None:
         """End a test: write what was recorded.

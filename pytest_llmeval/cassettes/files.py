@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from pytest_llmeval.cassettes.format import Tape, dumps, loads
+from pytest_llmeval.cassettes.paths import shown_path
 from pytest_llmeval.cassettes.redact import SecretScanner
 from pytest_llmeval.errors import CassetteError, SecretError
 
@@ -23,10 +24,12 @@ def read_tape(path: Path) -> tuple[Tape, bool]:
         return Tape(), False
     except UnicodeDecodeError as exc:
         line = exc.object.count(b"\n", 0, exc.start) + 1
-        raise CassetteError(f"{path}:{line}: not a usable cassette: not UTF-8. It was left as it is.") from None
+        raise CassetteError(
+            f"{shown_path(path)}:{line}: not a usable cassette: not UTF-8. It was left as it is."
+        ) from None
     except OSError as exc:
-        raise CassetteError(f"{path}: cannot be read: {exc.strerror or exc}") from None
-    return loads(text, str(path)), True
+        raise CassetteError(f"{shown_path(path)}: cannot be read: {exc.strerror or exc}") from None
+    return loads(text, path), True
 
 
 def write_tape(path: Path, tape: Tape, scanner: SecretScanner, *, first_wins: bool = False) -> None:
@@ -47,7 +50,7 @@ def write_tape(path: Path, tape: Tape, scanner: SecretScanner, *, first_wins: bo
     if findings:
         where = "; ".join(f"line {finding.line}: {finding.what}" for finding in findings)
         raise SecretError(
-            f"{path}: not written, since it would hold a secret ({where}). "
+            f"{shown_path(path)}: not written, since it would hold a secret ({where}). "
             "Take it out of the request, or redact it with the hook pytest_llmeval_redact."
         )
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -60,7 +63,7 @@ def write_tape(path: Path, tape: Tape, scanner: SecretScanner, *, first_wins: bo
             temporary.replace(path)
     except OSError as exc:
         raise CassetteError(
-            f"{path}: cannot be written: {exc.strerror or exc}. What was there before is intact; "
+            f"{shown_path(path)}: cannot be written: {exc.strerror or exc}. What was there before is intact; "
             "the answers of this test are not recorded."
         ) from None
     finally:

@@ -10,10 +10,12 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import yaml
 
+from pytest_llmeval.cassettes.paths import shown_path
 from pytest_llmeval.errors import CassetteError
 
 VERSION = 1
@@ -151,12 +153,12 @@ def _refuse(constant: str) -> Any:
     raise ValueError(f"{constant} is not JSON")
 
 
-def loads(text: str, source: str) -> Tape:
+def loads(text: str, source: Path) -> Tape:
     """Parse the text of a cassette of ours or of stock vcrpy.
 
     Args:
         text: Content of the file.
-        source: Its name, for messages.
+        source: The file, for messages.
 
     Raises:
         CassetteError: Damaged, changed since it was recorded, or not a cassette; names the file and the line.
@@ -232,7 +234,7 @@ _SCALARS: dict[str, Callable[[yaml.ScalarNode], Any]] = {
 }
 
 
-def _check_seal(text: str, source: str) -> None:
+def _check_seal(text: str, source: Path) -> None:
     """Refuse a file of ours that was cut or changed; a file without our header and seal is stock vcrpy's."""
     text = text.replace("\r\n", "\n")
     body, _, last = text.rstrip("\n").rpartition("\n")
@@ -250,9 +252,9 @@ def _checksum(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _damaged(source: str, line: int, reason: str) -> CassetteError:
+def _damaged(source: Path, line: int, reason: str) -> CassetteError:
     return CassetteError(
-        f"{source}:{line}: not a usable cassette: {reason}. Restore the file from version control, "
+        f"{shown_path(source)}:{line}: not a usable cassette: {reason}. Restore the file from version control, "
         "or delete it and record again. It was left as it is."
     )
 

@@ -93,3 +93,11 @@ def fixture_path(
     # A candidate's folder never begins with an underscore of ours: names that do come hashed or unchanged.
     shared = root / "_fixtures"
     return (shared / candidate_folder(candidate) if candidate else shared) / f"{name}.yaml"
+
+
+def shown_path(path: Path) -> str:
+    """Return a path as messages show it: relative to the working directory where it is below that."""
+    try:
+        return path.relative_to(Path.cwd()).as_posix()
+    except (ValueError, OSError):
+        return str(path)

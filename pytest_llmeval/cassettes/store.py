@@ -18,6 +18,7 @@ from pytest_llmeval.cassettes import redact, sse, stale
 from pytest_llmeval.cassettes.files import read_tape, write_tape
 from pytest_llmeval.cassettes.format import Interaction, Tape
 from pytest_llmeval.cassettes.matching import Fingerprint, HTTPRequest, fingerprint, request_fingerprint, scrub_uri
+from pytest_llmeval.cassettes.paths import shown_path
 from pytest_llmeval.errors import CassetteError
 from pytest_llmeval.response import Timing
 from pytest_llmeval.running import Running
@@ -161,6 +162,11 @@ class Cassette:
         self._open: dict[int, Exchange] = {}
 
     @property
+    def shown(self) -> str:
+        """What messages call the file."""
+        return shown_path(self.path)
+
+    @property
     def command(self) -> str:
         """The command that runs this test alone."""
         return self._command()
@@ -290,13 +296,13 @@ class Cassette:
         same = sum(_key(interaction) == key for interaction in tape.interactions)
         target = f"{request.method} {stale.plain(scrub_uri(request.uri))}"
         if not self.kept:
-            lines = [f"No recording: {self.path} does not exist, and mode '{self.mode}' asks nobody.", f"  {target}"]
+            lines = [f"No recording: {self.shown} does not exist, and mode '{self.mode}' asks nobody.", f"  {target}"]
             again = "once"
         elif same:
-            lines = [f"{self.path}: recorded {same}x, asked {self._asked[key]}x.", f"  {target}"]
+            lines = [f"{self.shown}: recorded {same}x, asked {self._asked[key]}x.", f"  {target}"]
             again = "all"
         else:
-            lines = [f"{self.path} is stale: it has no recording of this request.", f"  {target}"]
+            lines = [f"{self.shown} is stale: it has no recording of this request.", f"  {target}"]
             again = "all"
             close = stale.nearest(request, tape.interactions)
             if close is not None:

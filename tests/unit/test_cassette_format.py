@@ -58,7 +58,7 @@ def text_of(*interactions: Interaction) -> str:
     ],
 )
 def test_what_is_written_comes_back(content: bytes, content_type: str) -> None:
-    (back,) = loads(text_of(interaction(content, content_type)), "x.yaml").interactions
+    (back,) = loads(text_of(interaction(content, content_type)), Path("x.yaml")).interactions
     if "json" in content_type and content and back.content != content:
         assert json.loads(back.content) == json.loads(content)
     else:
@@ -95,19 +95,19 @@ def test_a_truncated_file_never_loads() -> None:
         if cut.rstrip("\n") == text.rstrip("\n"):
             continue
         with pytest.raises(CassetteError, match=r"x\.yaml:\d+: "):
-            loads(cut, "x.yaml")
+            loads(cut, Path("x.yaml"))
 
 
 def test_a_changed_byte_is_refused_or_harmless() -> None:
     text = text_of(interaction(json.dumps(ANSWER).encode()), interaction(STREAM, "text/event-stream"))
-    whole = loads(text, "x.yaml")
+    whole = loads(text, Path("x.yaml"))
     random.seed(7)
     refused = 0
     for _ in range(2000):
         raw = bytearray(text.encode())
         raw[random.randrange(len(raw))] ^= 1 << random.randrange(8)
         try:
-            tape = loads(raw.decode("utf-8"), "x.yaml")
+            tape = loads(raw.decode("utf-8"), Path("x.yaml"))
         except (CassetteError, UnicodeDecodeError):
             refused += 1
         else:
@@ -117,7 +117,7 @@ def test_a_changed_byte_is_refused_or_harmless() -> None:
 
 def test_line_endings_of_windows_do_not_break_the_seal() -> None:
     text = text_of(interaction(STREAM, "text/event-stream"))
-    assert loads(text.replace("\n", "\r\n"), "x.yaml").interactions[0].meta["retries"] == 0
+    assert loads(text.replace("\n", "\r\n"), Path("x.yaml")).interactions[0].meta["retries"] == 0
 
 
 @pytest.mark.parametrize(
@@ -147,5 +147,5 @@ def test_line_endings_of_windows_do_not_break_the_seal() -> None:
 )
 def test_a_damaged_file_names_file_line_and_reason(text: str, reason: str) -> None:
     with pytest.raises(CassetteError, match=r"dir/x\.yaml:\d+: not a usable cassette: ") as caught:
-        loads(text, "dir/x.yaml")
+        loads(text, Path("dir/x.yaml"))
     assert reason in str(caught.value)
