@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from pytest_llmeval.cassettes import sealed
 from pytest_llmeval.cassettes.paths import shown_path
 from pytest_llmeval.errors import CassetteError
 
@@ -163,9 +164,10 @@ def loads(text: str, source: Path) -> Tape:
     Raises:
         CassetteError: Damaged, changed since it was recorded, or not a cassette; names the file and the line.
     """
-    _check_seal(text, source)
     try:
-        data = _plain(_node(text))
+        data = sealed.read(text) if _is_sealed(text, source) else None
+        if data is None:
+            data = _plain(_node(text))
     except yaml.MarkedYAMLError as exc:
         line = exc.problem_mark.line + 1 if exc.problem_mark else 1
         raise _damaged(source, line, exc.problem or "not YAML") from None
@@ -234,8 +236,12 @@ _SCALARS: dict[str, Callable[[yaml.ScalarNode], Any]] = {
 }
 
 
-def _check_seal(text: str, source: Path) -> None:
-    """Refuse a file of ours that was cut or changed; a file without our header and seal is stock vcrpy's."""
+def _is_sealed(text: str, source: Path) -> bool:
+    """Whether the file is what we wrote; a file without our header and seal is stock vcrpy's.
+
+    Raises:
+        CassetteError: A file of ours that was cut or changed.
+    """
     text = text.replace("\r\n", "\n")
     body, _, last = text.rstrip("\n").rpartition("\n")
     seal = SEAL.match(last)
@@ -243,9 +249,10 @@ def _check_seal(text: str, source: Path) -> None:
     if seal is None:
         if text.startswith(HEADER[:30]) or "\nchecksum:" in text:
             raise _damaged(source, line, "the file is cut off: its last line is not the checksum")
-        return
+        return False
     if _checksum(f"{body}\n") != seal.group(1):
         raise _damaged(source, line, "the checksum does not match: the file was changed since it was recorded")
+    return True
 
 
 def _checksum(text: str) -> str:
