@@ -25,6 +25,7 @@ OPTIONS = pytest.StashKey[Options]()
 SESSION = pytest.StashKey["EvalSession"]()
 CANDIDATES = pytest.StashKey[dict[str, "list[Candidate]"]]()
 TEST = pytest.StashKey["RunningTest"]()
+RUNNING = pytest.StashKey[pytest.Item]()
 
 FIXTURES = {"llm", "llm_candidate"}
 MARKERS = (
@@ -103,15 +104,21 @@ def llm(request: pytest.FixtureRequest, llm_candidate: Candidate) -> LLM:
     defaults: dict[str, Any] = {}
     for marker in reversed(list(request.node.iter_markers("llm_params"))):
         defaults.update(marker.kwargs)
-    return _session(request.config).llm(llm_candidate, defaults)
+    from pytest_llmeval.errors import ConfigError
+
+    try:
+        return _session(request.config).llm(llm_candidate, defaults)
+    except ConfigError as exc:
+        _fail(str(exc))
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> Generator[None, None, None]:
     """Put the test's cassette in."""
-    if FIXTURES.isdisjoint(getattr(item, "fixturenames", ())) and not item.get_closest_marker("llm_cassette"):
+    if not _asks(item):
         return (yield)
-    item.stash[TEST] = _session(item.config).start(item.nodeid, item.path, _candidate_of(item))
+    test = _session(item.config).start(item.nodeid, item.path, _candidate_of(item))
+    item.stash[TEST], item.config.stash[RUNNING] = test, item
     yield
     return None
 
@@ -159,9 +166,9 @@ def pytest_fixture_setup(
     fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
 ) -> Generator[None, object, object]:
     """Give what a fixture of a wider scope asks a cassette of its own: which test comes first must not matter."""
-    item = _running_item(request)
+    item = None if fixturedef.scope == "function" else request.config.stash.get(RUNNING, None)
     test = item.stash.get(TEST, None) if item is not None else None
-    if test is None or item is None or fixturedef.scope == "function" or fixturedef.argname in FIXTURES:
+    if item is None or test is None or fixturedef.argname in FIXTURES:
         return (yield)
     wide = fixturedef.scope in ("session", "package")
     home = item.config.rootpath / fixturedef.baseid if wide else item.path
@@ -174,13 +181,15 @@ def pytest_fixture_setup(
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, None, None]:
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None, None, None]:
     """Write what was recorded."""
     try:
         yield
     finally:
         test = item.stash.get(TEST, None)
         if test is not None:
+            if nextitem is None or not _asks(nextitem):
+                _session(item.config).take_stand_ins_away()
             _finish(item, test)
     return None
 
@@ -224,13 +233,7 @@ def _session(config: pytest.Config) -> EvalSession:
             settings = load_settings(config.rootpath)
         except ConfigError as exc:
             raise pytest.UsageError(str(exc)) from None
-        hook = config.hook
-        hooks = Hooks(
-            providers=_merged(hook.pytest_llmeval_providers(config=config)),
-            prices=_merged(hook.pytest_llmeval_prices(config=config)),
-            redact=_redact(config) if hook.pytest_llmeval_redact.get_hookimpls() else None,
-        )
-        config.stash[SESSION] = EvalSession(config.stash[OPTIONS], settings, hooks, _fail)
+        config.stash[SESSION] = EvalSession(config.stash[OPTIONS], settings, Hooks.of(config), _fail)
     return config.stash[SESSION]
 
 
@@ -249,15 +252,15 @@ def _candidates(config: pytest.Config, names: tuple[str, ...], error: type[Excep
     return known[key]
 
 
+def _asks(item: pytest.Item) -> bool:
+    """Whether a test has to do with LLMs."""
+    return not FIXTURES.isdisjoint(getattr(item, "fixturenames", ())) or bool(item.get_closest_marker("llm_cassette"))
+
+
 def _candidate_of(item: pytest.Item) -> Candidate | None:
     callspec = getattr(item, "callspec", None)
     candidate: Candidate | None = callspec.params.get("llm_candidate") if callspec else None
     return candidate
-
-
-def _running_item(request: pytest.FixtureRequest) -> pytest.Item | None:
-    item = getattr(request, "_pyfuncitem", None)
-    return item if isinstance(item, pytest.Item) else None
 
 
 def _finish(item: pytest.Item, test: RunningTest) -> None:
@@ -283,14 +286,6 @@ def _add_properties(item: pytest.Item, record: TestRecord) -> None:
     """Put the score where JUnit XML takes it from; a repeated run of the test replaces what the first one left."""
     item.user_properties[:] = [pair for pair in item.user_properties if not pair[0].startswith("llm_")]
     item.user_properties += record.properties()
-
-
-def _merged(results: list[dict[str, Any] | None]) -> dict[str, Any]:
-    return {name: value for result in reversed(results) for name, value in (result or {}).items()}
-
-
-def _redact(config: pytest.Config) -> Any:
-    return lambda request, response: config.hook.pytest_llmeval_redact(request=request, response=response)
 
 
 def _fail(message: str) -> NoReturn:

@@ -33,14 +33,19 @@ class Running(Generic[T]):
         value = self._var.get()
         return value if value is not None else self._fallback
 
+    def enter(self, value: T | None) -> T | None:
+        """Make `value` the fallback: what code without a context of its own sees. Return what was it before."""
+        before, self._fallback = self._fallback, value
+        return before
+
     @contextmanager
     def entered(self, value: T) -> Iterator[None]:
-        """Make `value` the fallback: what code without a context of its own sees."""
-        before, self._fallback = self._fallback, value
+        """Make `value` the fallback until the `with` block ends."""
+        before = self.enter(value)
         try:
             yield
         finally:
-            self._fallback = before
+            self.enter(before)
 
     @contextmanager
     def bound(self, value: T) -> Iterator[None]:

@@ -24,6 +24,8 @@ from pytest_llmeval.records import TestLog, TestRecord, running_log
 from pytest_llmeval.settings import Prices, Settings
 
 if TYPE_CHECKING:
+    from pytest_llmeval.cassettes.format import Interaction
+    from pytest_llmeval.cassettes.matching import HTTPRequest
     from pytest_llmeval.options import Options
 
 
@@ -34,7 +36,7 @@ class RunningTest:
     nodeid: str
     log: TestLog
     cassette: Cassette
-    undo: contextlib.ExitStack
+    outer: tuple[Cassette | None, TestLog | None]
     outcome: str = "passed"
     message: str | None = None
 
@@ -46,6 +48,20 @@ class Hooks:
     providers: Mapping[str, ProviderFactory] = field(default_factory=dict)
     prices: Mapping[str, Prices] = field(default_factory=dict)
     redact: Callable[..., object] | None = None
+
+    @classmethod
+    def of(cls, config: Any) -> Hooks:
+        """Call the hooks of a pytest configuration."""
+        hook = config.hook
+
+        def redact(request: HTTPRequest, response: Interaction | None) -> None:
+            hook.pytest_llmeval_redact(request=request, response=response)
+
+        return cls(
+            providers=_merged(hook.pytest_llmeval_providers(config=config)),
+            prices=_merged(hook.pytest_llmeval_prices(config=config)),
+            redact=redact if hook.pytest_llmeval_redact.get_hookimpls() else None,
+        )
 
 
 class EvalSession:
@@ -67,6 +83,7 @@ class EvalSession:
         self._prices = hooks.prices
         self._providers: dict[Candidate, Provider] = {}
         self._undo = contextlib.ExitStack()
+        self._stand_ins: list[str] = []
         self._intercepting = False
         own = [(model.api_key_env,) for model in settings.models.values() if model.api_key_env]
         known = [endpoint.key_envs for endpoint in (*OPENAI_COMPATIBLE, ANTHROPIC) if endpoint.key_envs]
@@ -108,11 +125,9 @@ class EvalSession:
         path = cassette_path(file, test_name, name, self.options.cassette_dir)
         cassette = Cassette(path, self.options.record, self.engine, partial(self._command, nodeid, file))
         unpinned = candidate.model if candidate is not None and is_unpinned(candidate) else None
-        test = RunningTest(nodeid, TestLog(name or "", unpinned), cassette, contextlib.ExitStack())
-        test.undo.enter_context(running_cassette.entered(cassette))
-        test.undo.enter_context(running_log.entered(test.log))
-        test.undo.enter_context(self._stand_in_keys())
-        return test
+        log = TestLog(name or "", unpinned)
+        self._stand_in_for_keys()
+        return RunningTest(nodeid, log, cassette, (running_cassette.enter(cassette), running_log.enter(log)))
 
     def _command(self, nodeid: str, file: Path) -> str:
         """Return the command that runs one test alone, to be pasted where pytest was started."""
@@ -158,34 +173,45 @@ class EvalSession:
         try:
             test.cassette.close()
         finally:
-            test.undo.close()
+            cassette, log = test.outer
+            running_cassette.enter(cassette)
+            running_log.enter(log)
 
     def record(self, test: RunningTest) -> TestRecord:
         """Return what a finished test leaves."""
         path = None
         if test.cassette.kept:
-            path = os.path.relpath(test.cassette.path, self.options.rootdir).replace(os.sep, "/")
+            path = test.cassette.path.as_posix().removeprefix(f"{self.options.rootdir.as_posix()}/")
         return test.log.record(test.nodeid, test.outcome, message=test.message, cassette=path)
 
     def close(self) -> None:
         """Take the interception away and give connections back."""
+        self.take_stand_ins_away()
         self._undo.close()
         for provider in self._providers.values():
             with contextlib.suppress(Exception):
                 provider.close()
 
-    @contextlib.contextmanager
-    def _stand_in_keys(self) -> Iterator[None]:
+    def _stand_in_for_keys(self) -> None:
         """Let clients be built without keys, since replay needs none; the transport refuses to send a stand-in."""
-        missing = [names[0] for names in self._keys if not any(os.environ.get(name) for name in names)]
-        for name in missing:
-            os.environ[name] = f"{MISSING_KEY}-{name}"
-        try:
-            yield
-        finally:
-            for name in missing:
-                if os.environ.get(name, "").startswith(MISSING_KEY):
-                    del os.environ[name]
+        if self._stand_ins:
+            return
+        for names in self._keys:
+            if not any(os.environ.get(name) for name in names):
+                os.environ[names[0]] = f"{MISSING_KEY}-{names[0]}"
+                self._stand_ins.append(names[0])
+
+    def take_stand_ins_away(self) -> None:
+        """Leave the environment as it was, before a test that has nothing to do with LLMs."""
+        for name in self._stand_ins:
+            if os.environ.get(name, "").startswith(MISSING_KEY):
+                del os.environ[name]
+        self._stand_ins.clear()
+
+
+def _merged(results: list[dict[str, Any] | None]) -> dict[str, Any]:
+    # pluggy calls the plugin that was registered last first, and that one is to win.
+    return {name: value for result in reversed(results) for name, value in (result or {}).items()}
 
 
 @contextlib.contextmanager

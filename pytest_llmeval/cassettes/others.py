@@ -109,7 +109,7 @@ def patch_for(cassette: Cassette) -> None:
     with ExitStack() as stack:
         for patcher in CassettePatcherBuilder(BoundCassette(str(cassette.path))).build():
             stack.enter_context(patcher)
-        cassette.vcr_patches.push(stack.pop_all())
+        cassette.vcr_patches = stack.pop_all()
 
 
 def aiohttp_request(original: Callable[..., Any]) -> Callable[..., Any]:

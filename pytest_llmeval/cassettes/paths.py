@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
+from functools import lru_cache
 from pathlib import Path
 
 SAFE = re.compile(r"[a-z0-9_.\[\]=,@-]+")
@@ -69,11 +71,15 @@ def cassette_path(module: Path, test: str, candidate: str | None, folder: str = 
         candidate: Name of the candidate, or None for a test without one.
         folder: Name of the folder beside the test file, or an absolute path.
     """
+    home = _home(module, candidate, folder)
+    name = test if candidate is None else without_candidate(test, candidate)
+    return Path(f"{home}{os.sep}{file_name(name.replace('::', '.'))}.yaml")
+
+
+@lru_cache(maxsize=256)
+def _home(module: Path, candidate: str | None, folder: str) -> Path:
     root = module.parent / folder / file_name(module.stem, LONGEST["module"])
-    if candidate is None:
-        return root / f"{file_name(test.replace('::', '.'))}.yaml"
-    name = without_candidate(test, candidate).replace("::", ".")
-    return root / candidate_folder(candidate) / f"{file_name(name)}.yaml"
+    return root if candidate is None else root / candidate_folder(candidate)
 
 
 def fixture_path(

@@ -149,7 +149,7 @@ class Cassette:
         self._command = command
         self.misses: list[str] = []
         self.closed = False
-        self.vcr_patches = contextlib.ExitStack()
+        self.vcr_patches: contextlib.ExitStack | None = None
         self._patched = False
         self._lock = threading.RLock()
         self._loaded: Tape | None = None
@@ -257,7 +257,8 @@ class Cassette:
         """
         with self._lock:
             self.closed = True
-            self.vcr_patches.close()
+            if self.vcr_patches is not None:
+                self.vcr_patches.close()
             for slot in list(self._open):
                 self._failed[slot] = "the test ended before the answer did"
             recorded = [interaction for interaction in self._slots if interaction is not None]
