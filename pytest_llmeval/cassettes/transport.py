@@ -116,8 +116,9 @@ def _recording_mode(cassette: Cassette) -> str:
 
 def _seen(request: Any) -> HTTPRequest:
     headers: dict[str, list[str]] = {}
-    for name, value in request.headers.multi_items():
-        headers.setdefault(name, []).append(value)
+    # `multi_items` looks for the encoding of every header first, which takes longer than all else here.
+    for name, value in request.headers.raw:
+        headers.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1"))
     return HTTPRequest(request.method, str(request.url), headers, request.content)
 
 

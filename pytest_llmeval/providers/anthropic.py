@@ -32,7 +32,7 @@ class AnthropicProvider(SDKProvider[anthropic.Anthropic, anthropic.AsyncAnthropi
     )
 
     def _build(self) -> anthropic.Anthropic:
-        http_client = anthropic.DefaultHttpxClient(**sync_options())
+        http_client = anthropic.DefaultHttpxClient(**sync_options(anthropic.DEFAULT_CONNECTION_LIMITS))
         return anthropic.Anthropic(http_client=http_client, **self._client_options())
 
     def _build_async(self) -> anthropic.AsyncAnthropic:

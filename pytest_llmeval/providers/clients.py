@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncGenerator, Callable
 from functools import cache
 from typing import Any, Generic, Protocol, TypeVar
+from urllib.request import getproxies
 from weakref import WeakKeyDictionary
 
 import httpx2
@@ -24,9 +25,39 @@ def tls_context() -> ssl.SSLContext:
     return httpx2.create_ssl_context()
 
 
-def sync_options() -> dict[str, Any]:
-    """Return what the SDK's `DefaultHttpxClient` is built with."""
-    return {"verify": tls_context(), "event_hooks": {"request": [_stamp]}}
+_building = threading.RLock()
+
+
+class LateTransport(httpx2.HTTPTransport):
+    """A transport that is built when its first request goes out: a run that only replays needs no TLS context.
+
+    The interception of requests stands in front of `handle_request`, which finds the first attribute that is not there.
+    """
+
+    def __init__(self, limits: httpx2.Limits) -> None:
+        self._limits = limits
+
+    def __getattr__(self, name: str) -> Any:
+        # Two threads may send a client's first requests.
+        with _building:
+            if "_limits" in self.__dict__:
+                super().__init__(verify=tls_context(), limits=self._limits)
+                del self._limits
+        return self.__getattribute__(name)
+
+    def close(self) -> None:
+        """Give connections back, if there ever were any."""
+        if "_limits" not in self.__dict__:
+            super().close()
+
+
+def sync_options(limits: httpx2.Limits) -> dict[str, Any]:
+    """Return what the SDK's `DefaultHttpxClient` is built with, given the SDK's own connection limits."""
+    hooks = {"request": [_stamp]}
+    # A client that is given a transport passes over the proxies that the environment names.
+    if getproxies():
+        return {"verify": tls_context(), "event_hooks": hooks}
+    return {"transport": LateTransport(limits), "event_hooks": hooks}
 
 
 def async_options() -> dict[str, Any]:

@@ -36,7 +36,10 @@ class OpenAIProvider(SDKProvider[openai.OpenAI, openai.AsyncOpenAI]):
     )
 
     def _build(self) -> openai.OpenAI:
-        client = openai.OpenAI(http_client=openai.DefaultHttpxClient(**sync_options()), **self._client_options())
+        client = openai.OpenAI(
+            http_client=openai.DefaultHttpxClient(**sync_options(openai.DEFAULT_CONNECTION_LIMITS)),
+            **self._client_options(),
+        )
         if not self._is_openai():
             client.organization = client.project = None
         return client
