@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import json
 import re
+from functools import cache
 from typing import Any
 
-ENTRY = re.compile(r"( *)(- )?([A-Za-z0-9_-]+):(?: (.*))?")
+ENTRY = re.compile(r"( *)(- )?([A-Za-z0-9_-]+):(?: (.*))?\n")
 INTEGER = re.compile(r"-?(0|[1-9][0-9]*)")
 FLOAT = re.compile(r"-?[0-9]+\.[0-9]+(e[-+][0-9]+)?")
 WORDS = {"true": True, "false": False, "null": None}
@@ -32,7 +33,7 @@ def read(text: str) -> Any:
     """
     if any(mark in text for mark in OTHER_BREAKS):
         return None
-    reader = _Reader(text.split("\n"))
+    reader = _Reader(text if text.endswith("\n") else f"{text}\n")
     try:
         return reader.mapping(0)
     except (UnknownError, ValueError, IndexError):
@@ -40,27 +41,26 @@ def read(text: str) -> Any:
 
 
 class _Reader:
-    """Goes down the lines once."""
+    """Goes through the text once."""
 
-    def __init__(self, lines: list[str]) -> None:
-        self.lines = lines
+    def __init__(self, text: str) -> None:
+        self.text = text
         self.at = 0
 
     def mapping(self, indent: int) -> dict[str, Any]:
         """Read the entries that begin at `indent`; the first may follow the dash of a list's item."""
         data: dict[str, Any] = {}
-        while self.at < len(self.lines):
-            line = self.lines[self.at]
-            if not line or line[0] == "#":
-                self.at += 1
+        while self.at < len(self.text):
+            if self.text[self.at] in "#\n":
+                self.at = self.text.index("\n", self.at) + 1
                 continue
-            entry = ENTRY.fullmatch(line)
+            entry = ENTRY.match(self.text, self.at)
             if entry is None:
                 raise UnknownError
             spaces, dash, key, rest = entry.groups()
             if len(spaces) + (2 if dash else 0) != indent or (dash and data):
                 break
-            self.at += 1
+            self.at = entry.end()
             data[key] = self.value(indent, rest)
         return data
 
@@ -68,10 +68,9 @@ class _Reader:
         """Read what stands behind a key, or in the lines below it."""
         if rest is not None:
             return self.block(indent + 2, CHOMPED[rest]) if rest in CHOMPED else scalar(rest)
-        line = self.lines[self.at]
-        if line.startswith(f"{' ' * indent}- "):
+        if self.text.startswith(f"{' ' * indent}- ", self.at):
             return self.sequence(indent)
-        if line.startswith(" " * (indent + 2)):
+        if self.text.startswith(" " * (indent + 2), self.at):
             return self.mapping(indent + 2)
         raise UnknownError
 
@@ -79,24 +78,28 @@ class _Reader:
         """Read the items of a list whose dashes stand at `indent`."""
         items: list[Any] = []
         start = f"{' ' * indent}- "
-        while self.at < len(self.lines) and self.lines[self.at].startswith(start):
-            if ENTRY.fullmatch(self.lines[self.at]):
+        while self.text.startswith(start, self.at):
+            if ENTRY.match(self.text, self.at):
                 items.append(self.mapping(indent + 2))
             else:
-                items.append(scalar(self.lines[self.at][len(start) :]))
-                self.at += 1
+                end = self.text.index("\n", self.at)
+                items.append(scalar(self.text[self.at + len(start) : end]))
+                self.at = end + 1
         return items
 
     def block(self, indent: int, keep: int) -> str:
         """Read a block scalar. `keep` is how many of its last line breaks stay; -1 keeps all."""
-        margin, start = " " * indent, self.at
-        while self.at < len(self.lines) and (not self.lines[self.at] or self.lines[self.at].startswith(margin)):
-            self.at += 1
-        # The empty lines behind a block belong to it, also the one that `split` leaves after the last line break.
-        text = "\n".join([line[indent:] for line in self.lines[start : self.at]])
-        if keep < 0:
-            return f"{text}\n"
-        return text.rstrip("\n") + "\n" * keep
+        end = _after(indent).search(self.text, self.at - 1)
+        stop = end.start() + 1 if end else len(self.text)
+        text = self.text[self.at - 1 : stop].replace(f"\n{' ' * indent}", "\n")[1:]
+        self.at = stop
+        return text if keep < 0 else text.rstrip("\n") + "\n" * keep
+
+
+@cache
+def _after(indent: int) -> re.Pattern[str]:
+    """Match the line break before the first line that no longer belongs to a block at `indent`."""
+    return re.compile(rf"\n(?!\n| {{{indent}}}|$)")
 
 
 def scalar(text: str) -> Any:
