@@ -96,8 +96,8 @@ def resolve_candidate(name: str, providers: Iterable[str], aliases: Mapping[str,
 
 
 def _split(name: str, providers: list[str], aliases: list[str], what: str) -> tuple[str, str]:
-    provider, colon, model = name.partition(":")
-    if not colon:
+    provider, colon, model = (part.strip() for part in name.partition(":"))
+    if not colon and name not in providers:
         for pattern, family in BARE_IDS:
             if pattern.match(name) and family in providers:
                 return family, name
@@ -116,7 +116,7 @@ def _split(name: str, providers: list[str], aliases: list[str], what: str) -> tu
 
 
 UNPINNED = re.compile(r"(-latest|:latest|latest)$")
-DATED = re.compile(r"(\d{4}-\d{2}-\d{2}|\d{8}|-\d{4}|-\d{3}|@\d+)$")
+DATED = re.compile(r"(\d{4}-\d{2}-\d{2}|\d{8}|-\d{4}(-preview)?|-preview-\d{2}-\d{2}|-\d{3}|@\d+)$")
 MOVING_PROVIDERS = {"openai", "anthropic", "gemini", "mistral"}
 
 

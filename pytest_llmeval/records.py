@@ -171,11 +171,14 @@ class Run:
     unpinned: dict[str, str] = field(default_factory=dict)
 
     def by_candidate(self) -> dict[str, list[TestRecord]]:
-        """Return the records of each candidate: asked-for order first, then as they appear."""
+        """Return the records of each candidate: asked-for order first, then as they appear.
+
+        Tests without one (`llm_cassette`, or no candidate was chosen) are left out.
+        """
         groups: dict[str, list[TestRecord]] = {name: [] for name in self.candidates}
         for test in self.tests:
             groups.setdefault(test.candidate, []).append(test)
-        return {name: tests for name, tests in groups.items() if tests}
+        return {name: tests for name, tests in groups.items() if name and tests}
 
 
 class TestLog:

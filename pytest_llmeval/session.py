@@ -17,7 +17,7 @@ from pytest_llmeval.cassettes.paths import cassette_path, fixture_path
 from pytest_llmeval.cassettes.redact import SecretScanner
 from pytest_llmeval.cassettes.store import Cassette, Engine, running_cassette
 from pytest_llmeval.client import LLM
-from pytest_llmeval.errors import ProviderError
+from pytest_llmeval.errors import CassetteError, ProviderError
 from pytest_llmeval.providers.base import MISSING_KEY, Provider, ProviderFactory
 from pytest_llmeval.providers.endpoints import ANTHROPIC, OPENAI_COMPATIBLE
 from pytest_llmeval.records import TestLog, TestRecord, running_log
@@ -84,6 +84,7 @@ class EvalSession:
         self._providers: dict[Candidate, Provider] = {}
         self._undo = contextlib.ExitStack()
         self._stand_ins: list[str] = []
+        self._running: RunningTest | None = None
         self._intercepting = False
         own = [(model.api_key_env,) for model in settings.models.values() if model.api_key_env]
         known = [endpoint.key_envs for endpoint in (*OPENAI_COMPATIBLE, ANTHROPIC) if endpoint.key_envs]
@@ -127,7 +128,9 @@ class EvalSession:
         unpinned = candidate.model if candidate is not None and is_unpinned(candidate) else None
         log = TestLog(name or "", unpinned)
         self._stand_in_for_keys()
-        return RunningTest(nodeid, log, cassette, (running_cassette.enter(cassette), running_log.enter(log)))
+        outer = running_cassette.enter(cassette), running_log.enter(log)
+        self._running = RunningTest(nodeid, log, cassette, outer)
+        return self._running
 
     def _command(self, nodeid: str, file: Path) -> str:
         """Return the command that runs one test alone, to be pasted where pytest was started."""
@@ -164,15 +167,16 @@ class EvalSession:
             f"command line, llm_models in the pytest configuration, or the marker llm_models.{named}"
         )
 
-    def finish(self, test: RunningTest) -> None:
-        """End a test: write what was recorded.
+    def finish(self, test: RunningTest, *, interrupted: bool = False) -> None:
+        """End a test: write what was recorded. One that was interrupted may be added to by the next run.
 
         Raises:
             CassetteError: It could not be written.
         """
         try:
-            test.cassette.close()
+            test.cassette.close(interrupted=interrupted)
         finally:
+            self._running = None
             cassette, log = test.outer
             running_cassette.enter(cassette)
             running_log.enter(log)
@@ -186,6 +190,10 @@ class EvalSession:
 
     def close(self) -> None:
         """Take the interception away and give connections back."""
+        if self._running is not None:
+            # Ctrl-C leaves a test without a teardown; what it was answered so far is paid for.
+            with contextlib.suppress(CassetteError):
+                self.finish(self._running, interrupted=True)
         self.take_stand_ins_away()
         self._undo.close()
         for provider in self._providers.values():

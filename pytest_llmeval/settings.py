@@ -5,13 +5,15 @@ from __future__ import annotations
 import tomllib
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag, ValidationError
 
 from pytest_llmeval.errors import ConfigError, nearest
 
 Hosting = Literal["api", "self-hosted", "local"]
+# Names are listed with commas between them: any other could not be chosen.
+Name = Annotated[str, StringConstraints(pattern=r"^[^,\s]([^,]*[^,\s])?$")]
 
 
 class Prices(BaseModel):
@@ -27,6 +29,16 @@ class Prices(BaseModel):
     concurrency: int = Field(1, ge=1, description="requests that the machine serves at once; shares gpu_hour")
 
 
+def _kind_of_prices(value: Any) -> str:
+    return "word" if isinstance(value, str) else "table"
+
+
+# Told apart by type, so that a fault in one is not reported for both.
+PricesOrFree = Annotated[
+    Annotated[Prices, Tag("table")] | Annotated[Literal["free"], Tag("word")], Discriminator(_kind_of_prices)
+]
+
+
 class ModelSettings(BaseModel):
     """One entry of `[tool.llmeval.models.NAME]`: a name for a model with its endpoint, parameters and prices."""
 
@@ -39,7 +51,7 @@ class ModelSettings(BaseModel):
     parameters: dict[str, Any] = Field(
         default_factory=dict, description="sent with each request; 'omit' leaves one out"
     )
-    prices: Prices | Literal["free"] | None = None
+    prices: PricesOrFree | None = None
     structured_output: Literal["auto", "native", "prompt"] = "auto"
     timeout: float | None = Field(None, gt=0, description="seconds that one request may take")
     max_retries: int | None = Field(None, ge=0)
@@ -50,7 +62,7 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    models: dict[str, ModelSettings] = Field(default_factory=dict)
+    models: dict[Name, ModelSettings] = Field(default_factory=dict)
 
 
 def load_settings(rootdir: Path) -> Settings:
@@ -84,18 +96,26 @@ def parse_settings(data: dict[str, Any], source: str, prefix: str = "") -> Setti
 
 def _fault(error: Any, prefix: str) -> str:
     path = [str(part) for part in error["loc"]]
+    if path[2:3] == ["prices"]:
+        # pydantic puts the tag of the variant into the path.
+        del path[3:4]
+    if is_name := path[-1:] == ["[key]"]:
+        path.pop()
     where = ".".join(([prefix] if prefix else []) + path)
+    if is_name:
+        return f"{where}: a name cannot be empty, hold a comma, or begin or end with a blank"
     if error["type"] == "extra_forbidden":
         return f"{where}: unknown key.{nearest(path[-1], _known_keys(path))}"
     if error["type"] == "missing":
         return f"{where}: required, but not there"
-    return f"{where}: {error['msg']} (it is {error['input']!r})"
+    said = "should be a table" if error["type"] in ("model_type", "dict_type") else error["msg"]
+    return f"{where}: {said} (it is {error['input']!r})"
 
 
 def _known_keys(path: list[str]) -> list[str]:
     if len(path) == 1:
         return list(Settings.model_fields)
-    return list(Prices.model_fields) if "prices" in path[:-1] else list(ModelSettings.model_fields)
+    return list(Prices.model_fields) if path[2] == "prices" else list(ModelSettings.model_fields)
 
 
 def _read(path: Path) -> dict[str, Any]:

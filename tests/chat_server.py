@@ -74,6 +74,9 @@ class _Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    # Head and body in two packets would wait 40 ms for each other.
+    wbufsize = 65536
+    disable_nagle_algorithm = True
     server: _Server
 
     def do_POST(self) -> None:

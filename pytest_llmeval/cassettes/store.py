@@ -248,8 +248,11 @@ class Cassette:
             self._failed[exchange.slot] = reason
             self._free[request_fingerprint(exchange.request)].append(exchange.slot)
 
-    def close(self) -> None:
+    def close(self, *, interrupted: bool = False) -> None:
         """Write what was recorded. After this, requests that still come are refused.
+
+        Args:
+            interrupted: Whether the test may have wanted to ask more.
 
         Raises:
             CassetteError: The file cannot be written; what was there before is intact.
@@ -263,7 +266,9 @@ class Cassette:
                 self._failed[slot] = "the test ended before the answer did"
             recorded = [interaction for interaction in self._slots if interaction is not None]
             if recorded:
-                write_tape(self.path, self._tape(recorded), self.engine.scanner, first_wins=self._first_wins())
+                tape = self._tape(recorded)
+                tape.incomplete = tape.incomplete or interrupted
+                write_tape(self.path, tape, self.engine.scanner, first_wins=self._first_wins())
                 self.kept = True
 
     def _first_wins(self) -> bool:
@@ -293,26 +298,30 @@ class Cassette:
         return self._loaded
 
     def _miss(self, request: HTTPRequest, key: Fingerprint) -> NoReturn:
-        tape = self._load()
-        same = sum(_key(interaction) == key for interaction in tape.interactions)
-        target = f"{request.method} {stale.plain(scrub_uri(request.uri))}"
-        if not self.kept:
-            lines = [f"No recording: {self.shown} does not exist, and mode '{self.mode}' asks nobody.", f"  {target}"]
-            again = "once"
-        elif same:
-            lines = [f"{self.shown}: recorded {same}x, asked {self._asked[key]}x.", f"  {target}"]
-            again = "all"
-        else:
-            lines = [f"{self.shown} is stale: it has no recording of this request.", f"  {target}"]
-            again = "all"
-            close = stale.nearest(request, tape.interactions)
-            if close is not None:
-                lines.append("Nearest recorded request ([-recorded-] {+now+}):")
-                lines += [f"  {line}" for line in stale.differences(request, close)]
+        lines, again = self._why_missed(request, key)
         lines.append(f"Record again:  {self.command} --llm-record={again}")
         message = "\n".join(lines)
         self.misses.append(message)
         self.engine.fail(message)
+
+    def _why_missed(self, request: HTTPRequest, key: Fingerprint) -> tuple[list[str], str]:
+        """Return the lines that say why a request has no recording, and the mode that would record it."""
+        tape = self._load()
+        target = f"  {request.method} {stale.plain(scrub_uri(request.uri))}"
+        if not self.kept:
+            return [f"No recording: {self.shown} does not exist, and mode '{self.mode}' asks nobody.", target], "once"
+        same = sum(_key(interaction) == key for interaction in tape.interactions)
+        if same:
+            return [f"{self.shown}: recorded {same}x, asked {self._asked[key]}x.", target], "new"
+        if tape.interactions and not any(self._queues.values()):
+            count = len(tape.interactions)
+            return [f"{self.shown}: all {count} recorded answers are used up, and this is one more.", target], "new"
+        lines = [f"{self.shown} is stale: it has no recording of this request.", target]
+        close = stale.nearest(request, tape.interactions)
+        if close is not None:
+            lines.append("Nearest recorded request ([-recorded-] {+now+}):")
+            lines += [f"  {line}" for line in stale.differences(request, close)]
+        return lines, "all"
 
 
 def retry_count(request: HTTPRequest) -> int:
