@@ -145,11 +145,11 @@ def text_of(reply: Any) -> str | None:
     return reply if isinstance(reply, str) else None
 
 
-def note_json(valid: bool) -> None:
-    """Note the outcome of a check for valid JSON in the record of the running test, if one runs."""
+def note_json(valid: bool, reply: object) -> None:
+    """Note whether an answer is valid JSON in the record of the running test, if one runs."""
     log = running_log.get()
     if log is not None:
-        log.note_json(valid)
+        log.note_json(valid, reply)
 
 
 def is_model(value: Any) -> TypeGuard[BaseModel]:
@@ -176,9 +176,9 @@ def _noted_check(reply: Any, schema: Any, strict: bool) -> Any:
     try:
         value = _check(reply, schema, strict)
     except JSONCheckError:
-        note_json(False)
+        note_json(False, reply)
         raise
-    note_json(True)
+    note_json(True, reply)
     return value
 
 

@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from pytest_llmeval.candidates import Candidate
+from pytest_llmeval.cassettes.turns import Turns
 from pytest_llmeval.errors import ProviderError
 from pytest_llmeval.prices import cost_of
 from pytest_llmeval.providers.base import OMIT, Provider, Request
@@ -79,9 +81,8 @@ class LLM:
         request = self._request(prompt, _given(params, system, temperature, max_tokens, stream, schema, tools))
         try:
             response = self.provider.complete(request)
-        except ProviderError as exc:
-            self._note_error(exc)
-            raise
+        except Exception as exc:
+            raise self._failed(exc) from None
         return self._note(response)
 
     async def acomplete(
@@ -101,9 +102,8 @@ class LLM:
         request = self._request(prompt, _given(params, system, temperature, max_tokens, stream, schema, tools))
         try:
             response = await self.provider.acomplete(request)
-        except ProviderError as exc:
-            self._note_error(exc)
-            raise
+        except Exception as exc:
+            raise self._failed(exc) from None
         return self._note(response)
 
     def complete_many(self, prompts: Sequence[Prompt], *, concurrency: int = 8, **request: Any) -> list[Response]:
@@ -119,11 +119,16 @@ class LLM:
         """
         __tracebackhide__ = True
 
-        def ask(prompt: Prompt) -> Response:
-            return self.complete(prompt, **request)
+        turns = Turns(prompts)
+
+        def ask(index: int, prompt: Prompt) -> Response:
+            with turns.of(index):
+                return self.complete(prompt, **request)
 
         with ThreadPoolExecutor(max_workers=max(1, concurrency)) as pool:
-            jobs = [pool.submit(copy_context().run, ask, prompt) for prompt in prompts]
+            jobs = [
+                pool.submit(partial(copy_context().run, ask, index, prompt)) for index, prompt in enumerate(prompts)
+            ]
         return [job.result() for job in jobs]
 
     def record_score(self, value: float, name: str = "score") -> None:
@@ -166,10 +171,20 @@ class LLM:
             reported=response.reported_cost,
         )
 
-    def _note_error(self, error: ProviderError) -> None:
+    def _failed(self, exc: Exception) -> Exception:
+        """Note a call that got no answer; return what to raise."""
+        if isinstance(exc, Warning):
+            # The user's own warning filters made an exception of it; it is not about the answer.
+            return exc
+        error = exc
+        if not isinstance(error, ProviderError):
+            # A third party's provider may raise anything.
+            text = f"{self.name}: {type(exc).__name__}: {exc}"
+            error = ProviderError(text, candidate=self.name, kind="unknown", cause=exc)
         log = running_log.get()
         if log is not None:
-            log.note_call(Call(candidate=self.name, error=str(error), error_kind=error.kind, retries=error.retries))
+            log.note_call(Call.from_error(self.name, error, self._cost(Response(""), datetime.now(UTC))))
+        return error
 
     def __repr__(self) -> str:
         return f"<LLM {self.name}>"

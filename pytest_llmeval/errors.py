@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 
@@ -72,5 +71,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
     >>> nearest("opnai", ["openai", "anthropic"])
     " Did you mean 'openai'?"
     """
+    import difflib
+
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
     return f" Did you mean {close[0]!r}?" if close else ""

@@ -13,21 +13,19 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
+from pytest_llmeval.errors import ConfigError
 from pytest_llmeval.options import Options, add_options, read_options
 
 if TYPE_CHECKING:
     from pytest_llmeval.candidates import Candidate
     from pytest_llmeval.client import LLM
-    from pytest_llmeval.records import TestRecord
     from pytest_llmeval.session import EvalSession, RunningTest
 
 OPTIONS = pytest.StashKey[Options]()
 SESSION = pytest.StashKey["EvalSession"]()
-CANDIDATES = pytest.StashKey[dict[str, "list[Candidate]"]]()
+CANDIDATES = pytest.StashKey[dict[tuple[str, ...], "list[Candidate]"]]()
 TEST = pytest.StashKey["RunningTest"]()
-RUNNING = pytest.StashKey[pytest.Item]()
 
-FIXTURES = {"llm", "llm_candidate"}
 MARKERS = (
     "llm_models(*names): candidates of this test, instead of --llm-models",
     "llm_params(**request): defaults of `llm.complete` in this test (system, temperature, max_tokens, ...)",
@@ -76,6 +74,22 @@ def pytest_report_header(config: pytest.Config) -> str | None:
     return f"llmeval: record={options.record} ({options.record_why}){models}"
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
+    """Let modules that build clients when they are imported be collected without keys."""
+    if not session.config.stash[OPTIONS].given:
+        return (yield)
+    from pytest_llmeval.providers.endpoints import ANTHROPIC, OPENAI_COMPATIBLE
+    from pytest_llmeval.standins import StandIns
+
+    stand_ins = StandIns(endpoint.key_envs for endpoint in (*OPENAI_COMPATIBLE, ANTHROPIC))
+    stand_ins.put()
+    try:
+        return (yield)
+    finally:
+        stand_ins.take_away()
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a test once per candidate, candidate by candidate."""
@@ -83,6 +97,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         return
     marker = metafunc.definition.get_closest_marker("llm_models")
     names = tuple(marker.args) if marker else metafunc.config.stash[OPTIONS].models
+    if any(not isinstance(name, str) for name in names):
+        raise pytest.Collector.CollectError(f"llm_models{names!r}: write names as text: llm_models('openai:gpt-4o').")
     candidates = _candidates(metafunc.config, names, pytest.Collector.CollectError)
     if candidates:
         ids = [candidate.name for candidate in candidates]
@@ -93,7 +109,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def llm_candidate(request: pytest.FixtureRequest) -> Candidate:
     """The candidate of this test: name, provider, model, endpoint."""
     if not hasattr(request, "param"):
-        _fail(_session(request.config).no_candidates())
+        try:
+            _fail(_session(request.config).no_candidates())
+        except ConfigError as exc:
+            _fail(str(exc))
     candidate: Candidate = request.param
     return candidate
 
@@ -104,8 +123,6 @@ def llm(request: pytest.FixtureRequest, llm_candidate: Candidate) -> LLM:
     defaults: dict[str, Any] = {}
     for marker in reversed(list(request.node.iter_markers("llm_params"))):
         defaults.update(marker.kwargs)
-    from pytest_llmeval.errors import ConfigError
-
     try:
         return _session(request.config).llm(llm_candidate, defaults)
     except ConfigError as exc:
@@ -117,8 +134,13 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None, None, None]:
     """Put the test's cassette in."""
     if not _asks(item):
         return (yield)
-    test = _session(item.config).start(item.nodeid, item.path, _candidate_of(item))
-    item.stash[TEST], item.config.stash[RUNNING] = test, item
+    try:
+        session = _session(item.config)
+    except ConfigError as exc:
+        _fail(str(exc))
+    callspec = getattr(item, "callspec", None)
+    candidate: Candidate | None = callspec.params.get("llm_candidate") if callspec else None
+    item.stash[TEST] = session.start(item.nodeid, item.path, candidate)
     yield
     return None
 
@@ -132,9 +154,14 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     from pytest_llmeval.session import bound
 
     with bound(test):
-        result = yield
+        try:
+            result = yield
+        except (Exception, pytest.fail.Exception) as exc:
+            if test.cassette.misses and str(exc) != test.cassette.misses[0]:
+                _fail(f"{test.cassette.misses[0]}\nThe test went on and failed: {type(exc).__name__}: {exc}")
+            raise
     if test.cassette.misses:
-        pytest.fail(test.cassette.misses[0], pytrace=False)
+        _fail(test.cassette.misses[0])
     return result
 
 
@@ -162,56 +189,55 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_fixture_setup(
-    fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
-) -> Generator[None, object, object]:
-    """Give what a fixture of a wider scope asks a cassette of its own: which test comes first must not matter."""
-    item = None if fixturedef.scope == "function" else request.config.stash.get(RUNNING, None)
-    test = item.stash.get(TEST, None) if item is not None else None
-    if item is None or test is None or fixturedef.argname in FIXTURES:
-        return (yield)
-    wide = fixturedef.scope in ("session", "package")
-    home = item.config.rootpath / fixturedef.baseid if wide else item.path
-    scope_node = "" if wide else request.node.nodeid.partition("::")[2]
-    index = f"-{getattr(request, 'param_index', 0)}" if hasattr(request, "param") else ""
-    candidate = _candidate_of(item) if "llm_candidate" in fixturedef.argnames else None
-    name = fixturedef.argname + index
-    with _session(item.config).fixture_cassette(test, home, name, scope_node, candidate):
-        return (yield)
-
-
-@pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None, None, None]:
-    """Write what was recorded."""
+    """Write what was recorded; fail for a miss that a fixture swallowed, and for requests of tests that had ended."""
+    test = item.stash.get(TEST, None)
+    misses = len(test.cassette.misses) if test is not None else 0
     try:
         yield
     finally:
-        test = item.stash.get(TEST, None)
         if test is not None:
+            session = _session(item.config)
             if nextitem is None or not _asks(nextitem):
-                _session(item.config).take_stand_ins_away()
-            _finish(item, test)
+                session.stand_ins.take_away()
+            for message in [*session.finish(test), *test.cassette.misses[misses:], *session.engine.take_late()]:
+                _fail(message)
     return None
 
 
-@pytest.hookimpl(wrapper=True)
+@pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Attach the test's record to its last report, which is how it reaches the controller."""
     test = item.stash.get(TEST, None)
+    report = yield
     if test is None:
-        return (yield)
+        return report
+    if test.cassette.misses and hasattr(report, "wasxfail"):
+        # That a recording is missing is not the failure that was expected.
+        report.outcome, report.longrepr = "failed", test.cassette.misses[0]
+        del report.wasxfail
+    _note_outcome(test, report, call)
     if call.when == "teardown":
         record = _session(item.config).record(test)
-        _add_properties(item, record)
-        report = yield
         report.llmeval = record.to_json()  # type: ignore[attr-defined]
+        # JUnit XML takes its properties from here; a repeated run of the test replaces what the first one left.
+        others = [pair for pair in item.user_properties if not pair[0].startswith("llm_")]
+        item.user_properties[:] = report.user_properties = [*others, *record.properties()]
         del item.stash[TEST]
-        return report
-    report = yield
-    _note_outcome(test, report, call)
     return report
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail the run for requests that came after the last test had ended."""
+    if SESSION in session.config.stash:
+        late = session.config.stash[SESSION].engine.take_late()
+        if late:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+            reporter: Any = session.config.pluginmanager.get_plugin("terminalreporter")
+            for message in late if reporter else ():
+                reporter.write_line(f"\n{message}", red=True)
 
 
 def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str] | None:
@@ -224,52 +250,33 @@ def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str]
 
 
 def _session(config: pytest.Config) -> EvalSession:
+    """Return the session of this run; raise `ConfigError` for settings that cannot be used."""
     if SESSION not in config.stash:
-        from pytest_llmeval.errors import ConfigError
         from pytest_llmeval.session import EvalSession, Hooks
         from pytest_llmeval.settings import load_settings
+        from pytest_llmeval.widefixtures import WideFixtures
 
-        try:
-            settings = load_settings(config.rootpath)
-        except ConfigError as exc:
-            raise pytest.UsageError(str(exc)) from None
-        config.stash[SESSION] = EvalSession(config.stash[OPTIONS], settings, Hooks.of(config), _fail)
+        session = EvalSession(config.stash[OPTIONS], load_settings(config.rootpath), Hooks.of(config), _fail)
+        config.pluginmanager.register(WideFixtures(session), "llmeval_wide_fixtures")
+        config.stash[SESSION] = session
     return config.stash[SESSION]
 
 
 def _candidates(config: pytest.Config, names: tuple[str, ...], error: type[Exception]) -> list[Candidate]:
     """Return the candidates of these names; raise `error` for a name that stands for nothing."""
-    from pytest_llmeval.candidates import split_names
-    from pytest_llmeval.errors import ConfigError
-
     known = config.stash[CANDIDATES]
-    key = ",".join(names)
-    if key not in known:
+    if names not in known:
         try:
-            known[key] = _session(config).candidates(split_names(names))
+            known[names] = _session(config).candidates(names)
         except ConfigError as exc:
             raise error(str(exc)) from None
-    return known[key]
+    return known[names]
 
 
 def _asks(item: pytest.Item) -> bool:
     """Whether a test has to do with LLMs."""
-    return not FIXTURES.isdisjoint(getattr(item, "fixturenames", ())) or bool(item.get_closest_marker("llm_cassette"))
-
-
-def _candidate_of(item: pytest.Item) -> Candidate | None:
-    callspec = getattr(item, "callspec", None)
-    candidate: Candidate | None = callspec.params.get("llm_candidate") if callspec else None
-    return candidate
-
-
-def _finish(item: pytest.Item, test: RunningTest) -> None:
-    from pytest_llmeval.errors import CassetteError
-
-    try:
-        _session(item.config).finish(test)
-    except CassetteError as exc:
-        pytest.fail(str(exc), pytrace=False)
+    # A user's own fixture that is called `llm` does not depend on ours.
+    return "llm_candidate" in getattr(item, "fixturenames", ()) or bool(item.get_closest_marker("llm_cassette"))
 
 
 def _note_outcome(test: RunningTest, report: pytest.TestReport, call: pytest.CallInfo[None]) -> None:
@@ -280,12 +287,6 @@ def _note_outcome(test: RunningTest, report: pytest.TestReport, call: pytest.Cal
     if outcome is not None:
         test.outcome = outcome
         test.message = None if error is None else str(error)
-
-
-def _add_properties(item: pytest.Item, record: TestRecord) -> None:
-    """Put the score where JUnit XML takes it from; a repeated run of the test replaces what the first one left."""
-    item.user_properties[:] = [pair for pair in item.user_properties if not pair[0].startswith("llm_")]
-    item.user_properties += record.properties()
 
 
 def _fail(message: str) -> NoReturn:

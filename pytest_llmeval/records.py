@@ -192,7 +192,7 @@ class TestLog:
         self.calls: list[Call] = []
         self._scores: list[tuple[str, float]] = []
         self._fields: list[tuple[str, float]] = []
-        self._json: list[bool] = []
+        self._json: dict[object, tuple[bool, object]] = {}
 
     def note_call(self, call: Call) -> None:
         """Add a finished or failed call."""
@@ -206,9 +206,12 @@ class TestLog:
         """Add the scores of single fields."""
         self._fields.extend(scores)
 
-    def note_json(self, valid: bool) -> None:
-        """Add the outcome of a check for valid JSON."""
-        self._json.append(valid)
+    def note_json(self, valid: bool, reply: object) -> None:
+        """Add the outcome of a check for valid JSON. An answer that is checked several times counts once."""
+        key = reply if isinstance(reply, str) else id(reply)
+        before, _ = self._json.get(key, (True, reply))
+        # Kept with the answer, so that its id is not given to another one.
+        self._json[key] = (before and valid, reply)
 
     def record(
         self, nodeid: str, outcome: str, *, message: str | None = None, cassette: str | None = None
@@ -223,7 +226,7 @@ class TestLog:
             scores=scores,
             fields=_means(self._fields),
             json_checked=len(self._json),
-            json_valid=sum(self._json),
+            json_valid=sum(valid for valid, _ in self._json.values()),
             calls=list(self.calls),
             message=message,
             cassette=cassette,

@@ -77,11 +77,11 @@ def score_fields(
     try:
         data = parse_reply(got, strict=strict)
     except JSONCheckError as exc:
-        note_json(False)
+        note_json(False, got)
         result = FieldScores(0.0, _lost(leaves), reason=exc.reason, details=str(exc).splitlines())
     else:
         if text_of(got) is not None:
-            note_json(True)
+            note_json(True, got)
         result = _scored(wanted, data, leaves, extra)
     _note(result, name)
     return result

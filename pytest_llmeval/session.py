@@ -11,17 +11,18 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from pytest_llmeval.candidates import Candidate, is_unpinned, resolve_candidate
+from pytest_llmeval.candidates import Candidate, is_unpinned, resolve_candidate, split_names
 from pytest_llmeval.cassettes import transport, triggers
 from pytest_llmeval.cassettes.paths import cassette_path, fixture_path
 from pytest_llmeval.cassettes.redact import SecretScanner
 from pytest_llmeval.cassettes.store import Cassette, Engine, running_cassette
 from pytest_llmeval.client import LLM
 from pytest_llmeval.errors import CassetteError, ProviderError
-from pytest_llmeval.providers.base import MISSING_KEY, Provider, ProviderFactory
+from pytest_llmeval.providers.base import Provider, ProviderFactory
 from pytest_llmeval.providers.endpoints import ANTHROPIC, OPENAI_COMPATIBLE
 from pytest_llmeval.records import TestLog, TestRecord, running_log
 from pytest_llmeval.settings import Prices, Settings
+from pytest_llmeval.standins import MISSING_KEY, StandIns
 
 if TYPE_CHECKING:
     from pytest_llmeval.cassettes.format import Interaction
@@ -34,11 +35,14 @@ class RunningTest:
     """A test from its setup to its teardown."""
 
     nodeid: str
+    file: Path
+    candidate: Candidate | None
     log: TestLog
     cassette: Cassette
     outer: tuple[Cassette | None, TestLog | None]
     outcome: str = "passed"
     message: str | None = None
+    unwritten: bool = False
 
 
 @dataclass(slots=True)
@@ -83,17 +87,13 @@ class EvalSession:
         self._prices = hooks.prices
         self._providers: dict[Candidate, Provider] = {}
         self._undo = contextlib.ExitStack()
-        self._stand_ins: list[str] = []
-        self._running: RunningTest | None = None
+        self.running: RunningTest | None = None
         self._intercepting = False
         own = [(model.api_key_env,) for model in settings.models.values() if model.api_key_env]
-        known = [endpoint.key_envs for endpoint in (*OPENAI_COMPATIBLE, ANTHROPIC) if endpoint.key_envs]
-        self._keys: list[tuple[str, ...]] = [*known, *own]
+        self.stand_ins = StandIns([*(endpoint.key_envs for endpoint in (*OPENAI_COMPATIBLE, ANTHROPIC)), *own])
         self.engine = Engine(
             fail=fail,
-            scanner=SecretScanner(
-                os.environ, also=[name for names in self._keys for name in names], ignored=[MISSING_KEY]
-            ),
+            scanner=SecretScanner(os.environ, also=self.stand_ins.variables, ignored=[MISSING_KEY]),
             redact=hooks.redact,
             passthrough=frozenset(options.passthrough),
         )
@@ -104,7 +104,8 @@ class EvalSession:
         Raises:
             ConfigError: A name that stands for nothing.
         """
-        found = [resolve_candidate(name, self._factories, self.settings.models) for name in names]
+        known, aliases = self._factories, self.settings.models
+        found = [resolve_candidate(name, known, aliases) for name in split_names(names)]
         prices = [candidate.prices or self._prices.get(candidate.name) for candidate in found]
         return [replace(candidate, prices=price) for candidate, price in zip(found, prices, strict=True)]
 
@@ -127,10 +128,10 @@ class EvalSession:
         cassette = Cassette(path, self.options.record, self.engine, partial(self._command, nodeid, file))
         unpinned = candidate.model if candidate is not None and is_unpinned(candidate) else None
         log = TestLog(name or "", unpinned)
-        self._stand_in_for_keys()
+        self.stand_ins.put()
         outer = running_cassette.enter(cassette), running_log.enter(log)
-        self._running = RunningTest(nodeid, log, cassette, outer)
-        return self._running
+        self.running = RunningTest(nodeid, file, candidate, log, cassette, outer)
+        return self.running
 
     def _command(self, nodeid: str, file: Path) -> str:
         """Return the command that runs one test alone, to be pasted where pytest was started."""
@@ -142,24 +143,51 @@ class EvalSession:
 
     @contextlib.contextmanager
     def fixture_cassette(
-        self, test: RunningTest, home: Path, fixture: str, scope_node: str, candidate: Candidate | None
+        self, home: Path, fixture: str, scope_node: str, candidate: Candidate | None
     ) -> Iterator[None]:
-        """Use a cassette of its own while a fixture that is wider than a test is set up; see `fixture_path`.
+        """Use a cassette of its own while a fixture that is wider than a test runs; see `fixture_path`.
 
         Raises:
             CassetteError: What was recorded could not be written.
         """
+        cassette, outer = self.enter_fixture(home, fixture, scope_node, candidate)
+        with contextlib.ExitStack() as stack:
+            stack.callback(self.leave_fixture, cassette, outer)
+            with running_cassette.bound(cassette):
+                yield
+
+    def enter_fixture(
+        self, home: Path, fixture: str, scope_node: str, candidate: Candidate | None
+    ) -> tuple[Cassette, Cassette | None]:
+        """Put a fixture's cassette in; return it and the one that was in before."""
         name = candidate.name if candidate is not None else None
         path = fixture_path(home, fixture, scope_node, name, self.options.cassette_dir)
-        cassette = Cassette(path, self.options.record, self.engine, lambda: test.cassette.command)
-        with running_cassette.entered(cassette), running_cassette.bound(cassette):
-            try:
-                yield
-            finally:
-                cassette.close()
+        cassette = Cassette(path, self.options.record, self.engine, self._running_command)
+        return cassette, running_cassette.enter(cassette)
+
+    def leave_fixture(self, cassette: Cassette, outer: Cassette | None) -> None:
+        """Write a fixture's cassette and put back the one before; fail for a miss that the fixture swallowed.
+
+        Raises:
+            CassetteError: What was recorded could not be written.
+        """
+        running_cassette.enter(outer)
+        if self.running is not None:
+            self.running.cassette.misses += cassette.misses
+        cassette.close()
+        if cassette.misses:
+            self.engine.fail(cassette.misses[0])
+
+    def _running_command(self) -> str:
+        return self.running.cassette.command if self.running is not None else "pytest"
 
     def no_candidates(self) -> str:
         """Return what to tell someone whose test has no candidate."""
+        if self.running is None:
+            return (
+                "llm was asked for while the test runs, when it is too late to run the test once per candidate: "
+                "make it an argument of the test, def test_...(llm), or of a fixture that the test takes."
+            )
         aliases = ", ".join(self.settings.models)
         named = f" Aliases in the settings: {aliases}." if aliases else ""
         return (
@@ -167,19 +195,21 @@ class EvalSession:
             f"command line, llm_models in the pytest configuration, or the marker llm_models.{named}"
         )
 
-    def finish(self, test: RunningTest, *, interrupted: bool = False) -> None:
-        """End a test: write what was recorded. One that was interrupted may be added to by the next run.
+    def finish(self, test: RunningTest, *, interrupted: bool = False) -> list[str]:
+        """End a test: write what was recorded. Return what went wrong with that; no message is good news.
 
-        Raises:
-            CassetteError: It could not be written.
+        A test that was interrupted may be added to by the next run.
         """
+        cassette, log = test.outer
+        running_cassette.enter(cassette)
+        running_log.enter(log)
+        self.running = None
         try:
             test.cassette.close(interrupted=interrupted)
-        finally:
-            self._running = None
-            cassette, log = test.outer
-            running_cassette.enter(cassette)
-            running_log.enter(log)
+        except CassetteError as exc:
+            test.unwritten = True
+            return [str(exc)]
+        return []
 
     def record(self, test: RunningTest) -> TestRecord:
         """Return what a finished test leaves."""
@@ -190,31 +220,14 @@ class EvalSession:
 
     def close(self) -> None:
         """Take the interception away and give connections back."""
-        if self._running is not None:
+        if self.running is not None:
             # Ctrl-C leaves a test without a teardown; what it was answered so far is paid for.
-            with contextlib.suppress(CassetteError):
-                self.finish(self._running, interrupted=True)
-        self.take_stand_ins_away()
+            self.finish(self.running, interrupted=True)
+        self.stand_ins.take_away()
         self._undo.close()
         for provider in self._providers.values():
             with contextlib.suppress(Exception):
                 provider.close()
-
-    def _stand_in_for_keys(self) -> None:
-        """Let clients be built without keys, since replay needs none; the transport refuses to send a stand-in."""
-        if self._stand_ins:
-            return
-        for names in self._keys:
-            if not any(os.environ.get(name) for name in names):
-                os.environ[names[0]] = f"{MISSING_KEY}-{names[0]}"
-                self._stand_ins.append(names[0])
-
-    def take_stand_ins_away(self) -> None:
-        """Leave the environment as it was, before a test that has nothing to do with LLMs."""
-        for name in self._stand_ins:
-            if os.environ.get(name, "").startswith(MISSING_KEY):
-                del os.environ[name]
-        self._stand_ins.clear()
 
 
 def _merged(results: list[dict[str, Any] | None]) -> dict[str, Any]:
@@ -234,19 +247,28 @@ def outcome_of(
 ) -> str | None:
     """Return what a phase of a test says of the test, or None if it changes nothing.
 
-    A call that got no answer, a recording that is missing and a setup that failed say nothing about quality: ``error``.
+    A call that got no answer, a recording that is missing or could not be written, and a setup that failed say nothing
+    about quality: ``error``. What else fails after the test has ended changes nothing.
     """
+    if test.cassette.misses or test.unwritten:
+        return "error"
+    if when == "teardown":
+        return None
     if xfail:
         return "xfailed" if outcome == "skipped" else "xpassed"
     if outcome == "skipped":
         return "skipped"
     if outcome == "failed":
-        return "error" if when == "setup" or test.cassette.misses or is_call_error(error) else "failed"
+        return "error" if when == "setup" or is_call_error(error) else "failed"
     return None
 
 
 def is_call_error(error: BaseException | None) -> bool:
-    """Whether a test failed because a call got no answer."""
-    if isinstance(error, BaseExceptionGroup):
-        return any(is_call_error(part) for part in error.exceptions)
-    return isinstance(error, ProviderError)
+    """Whether a test failed because a call got no answer, also where the code under test wrapped that error."""
+    while error is not None:
+        if isinstance(error, ProviderError):
+            return True
+        if isinstance(error, BaseExceptionGroup):
+            return any(is_call_error(part) for part in error.exceptions)
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return False

@@ -21,12 +21,14 @@ class Prices(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    input: Decimal | None = Field(None, ge=0, description="tokens read")
-    output: Decimal | None = Field(None, ge=0, description="tokens written")
-    cached_input: Decimal | None = Field(None, ge=0, description="tokens read from the provider's prompt cache")
-    cache_write: Decimal | None = Field(None, ge=0, description="tokens written to the provider's prompt cache")
-    gpu_hour: Decimal | None = Field(None, ge=0, description="USD an hour for the machine, instead of token prices")
-    concurrency: int = Field(1, ge=1, description="requests that the machine serves at once; shares gpu_hour")
+    input: Decimal | None = Field(default=None, ge=0, description="tokens read")
+    output: Decimal | None = Field(default=None, ge=0, description="tokens written")
+    cached_input: Decimal | None = Field(default=None, ge=0, description="tokens read from the provider's prompt cache")
+    cache_write: Decimal | None = Field(default=None, ge=0, description="tokens written to the provider's prompt cache")
+    gpu_hour: Decimal | None = Field(
+        default=None, ge=0, description="USD an hour for the machine, instead of token prices"
+    )
+    concurrency: int = Field(default=1, ge=1, description="requests that the machine serves at once; shares gpu_hour")
 
 
 def _kind_of_prices(value: Any) -> str:
@@ -46,15 +48,15 @@ class ModelSettings(BaseModel):
 
     model: str = Field(description="'provider:model'")
     base_url: str | None = None
-    api_key_env: str | None = Field(None, description="environment variable that holds the key")
+    api_key_env: str | None = Field(default=None, description="environment variable that holds the key")
     hosting: Hosting | None = None
     parameters: dict[str, Any] = Field(
         default_factory=dict, description="sent with each request; 'omit' leaves one out"
     )
     prices: PricesOrFree | None = None
     structured_output: Literal["auto", "native", "prompt"] = "auto"
-    timeout: float | None = Field(None, gt=0, description="seconds that one request may take")
-    max_retries: int | None = Field(None, ge=0)
+    timeout: float | None = Field(default=None, gt=0, description="seconds that one request may take")
+    max_retries: int | None = Field(default=None, ge=0)
 
 
 class Settings(BaseModel):

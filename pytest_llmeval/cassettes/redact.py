@@ -55,13 +55,22 @@ class SecretScanner:
     """
 
     def __init__(self, environ: Mapping[str, str], also: Iterable[str] = (), ignored: Iterable[str] = ()) -> None:
-        extra, stand_ins = set(also), tuple(ignored)
+        self._environ = environ
+        self._also = set(also)
+        self._ignored = tuple(ignored) or ("\0",)
+        self._known: set[tuple[str, str]] = set()
         self._literals: list[tuple[str, str]] = []
-        for name, value in environ.items():
-            wanted = name in extra or KEY_VARIABLE.search(name)
-            if wanted and len(value) >= SHORTEST_SECRET and not value.startswith(stand_ins or ("\0",)):
-                self._literals += [(form, f"the value of {name}") for form in _forms(value)]
         self._shapes = [(what, re.compile(shape)) for what, shape in KEY_SHAPES]
+        self.learn()
+
+    def learn(self) -> None:
+        """Take up what the environment holds now; what it once held stays known."""
+        for name, value in list(self._environ.items()):
+            if len(value) < SHORTEST_SECRET or (name, value) in self._known or value.startswith(self._ignored):
+                continue
+            if name in self._also or KEY_VARIABLE.search(name):
+                self._known.add((name, value))
+                self._literals += [(form, f"the value of {name}") for form in _forms(value)]
 
     def find(self, text: str) -> list[Finding]:
         """Return every secret in `text`, by line."""

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import threading
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,8 +16,10 @@ from pytest_llmeval.cassettes import format as tape_format
 from pytest_llmeval.cassettes import redact, sse, stale
 from pytest_llmeval.cassettes.files import read_tape, write_tape
 from pytest_llmeval.cassettes.format import Interaction, Tape
+from pytest_llmeval.cassettes.keeping import unusable
 from pytest_llmeval.cassettes.matching import Fingerprint, HTTPRequest, fingerprint, request_fingerprint, scrub_uri
 from pytest_llmeval.cassettes.paths import shown_path
+from pytest_llmeval.cassettes.turns import Equals
 from pytest_llmeval.errors import CassetteError
 from pytest_llmeval.response import Timing
 from pytest_llmeval.running import Running
@@ -30,8 +31,6 @@ MODES = {
     "all": "record everything again",
     "live": "no recordings: ask, keep nothing",
 }
-# A wrong key, an unpaid bill or a passing fault says nothing about the model: once kept, it would replay for ever.
-NOT_KEPT = {401, 402, 403, 407, 408, 409, 425, 429}
 
 
 @dataclass(slots=True)
@@ -43,12 +42,19 @@ class Engine:
         scanner: Finds secrets in a finished text.
         redact: The user's redaction hook: changes a request, and before writing also its answer, in place.
         passthrough: Hosts (``host`` or ``host:port``) that are left alone.
+        late: Messages of requests that came after their test had ended.
     """
 
     fail: Callable[[str], NoReturn]
     scanner: redact.SecretScanner
     redact: Callable[[HTTPRequest, Interaction | None], object] | None = None
     passthrough: frozenset[str] = frozenset()
+    late: list[str] = field(default_factory=list)
+
+    def take_late(self) -> list[str]:
+        """Return the messages of requests that came after their test had ended, once."""
+        late, self.late = self.late, []
+        return late
 
 
 @dataclass(slots=True)
@@ -60,6 +66,7 @@ class Exchange:
     slot: int
     recorded: Interaction | None = None
     timing: Timing = field(default_factory=Timing)
+    drain: Callable[[], None] | None = None
     started: float = field(default_factory=perf_counter)
 
     def elapsed_ms(self) -> float:
@@ -96,7 +103,7 @@ class Exchange:
             headers=kept,
             content=content,
         )
-        problem = _unusable(interaction)
+        problem = unusable(interaction)
         if problem:
             self.failed(problem)
             return
@@ -154,10 +161,8 @@ class Cassette:
         self._lock = threading.RLock()
         self._loaded: Tape | None = None
         self.kept = False
-        self._queues: dict[Fingerprint, deque[Interaction]] = defaultdict(deque)
-        self._asked: dict[Fingerprint, int] = defaultdict(int)
+        self._equals: dict[Fingerprint, Equals] = defaultdict(Equals)
         self._slots: list[Interaction | None] = []
-        self._free: dict[Fingerprint, list[int]] = defaultdict(list)
         self._failed: dict[int, str] = {}
         self._open: dict[int, Exchange] = {}
 
@@ -185,10 +190,13 @@ class Cassette:
                 this request belongs to is over.
         """
         if self.closed:
-            self.engine.fail(
+            message = (
                 f"{scrub_uri(request.uri)} was asked after its test had ended ({self.command}). "
                 "Wait for threads and tasks before the test returns."
             )
+            # Whatever runs this may swallow the failure, so the run must hear of it from us.
+            self.engine.late.append(message)
+            self.engine.fail(message)
         if self.mode == "live":
             return Exchange(self, request, -1)
         with self._lock:
@@ -196,12 +204,15 @@ class Cassette:
             if self.engine.redact:
                 self.engine.redact(request, None)
             key = request_fingerprint(request)
-            self._asked[key] += 1
-            if self.mode != "all" and self._queues.get(key):
-                return self._replayed(request, self._queues[key].popleft())
+            equals = self._equals[key]
+            # A retry of the SDK takes the place of the try that failed, so that equal requests keep their order.
+            place = equals.place(retry=retry_count(request) > 0)
+            interaction = equals.answer(place) if self.mode != "all" else None
+            if interaction is not None:
+                return self._replayed(request, interaction)
             if self.replay_only:
                 self._miss(request, key)
-            return self._recording(request, key)
+            return self._recording(request, equals, place)
 
     def _replayed(self, request: HTTPRequest, interaction: Interaction) -> Exchange:
         meta = interaction.meta
@@ -214,16 +225,13 @@ class Cassette:
         )
         return Exchange(self, request, -1, recorded=interaction, timing=timing)
 
-    def _recording(self, request: HTTPRequest, key: Fingerprint) -> Exchange:
-        # A retry of the SDK takes the place of the try that failed, so that equal requests keep their order.
-        retries = retry_count(request)
-        if retries and self._free[key]:
-            slot = self._free[key].pop(0)
-            self._failed.pop(slot, None)
-        else:
-            slot = len(self._slots)
+    def _recording(self, request: HTTPRequest, equals: Equals, place: int) -> Exchange:
+        slot = equals.slots.get(place)
+        if slot is None:
+            slot = equals.slots[place] = len(self._slots)
             self._slots.append(None)
-        exchange = Exchange(self, request, slot, timing=Timing(retries=retries))
+        self._failed.pop(slot, None)
+        exchange = Exchange(self, request, slot, timing=Timing(retries=retry_count(request)))
         self._open[slot] = exchange
         return exchange
 
@@ -239,6 +247,8 @@ class Cassette:
             self._open.pop(exchange.slot, None)
             if self.engine.redact:
                 self.engine.redact(exchange.request, interaction)
+            # Keys may come into the environment while tests run, and be gone before the file is written.
+            self.engine.scanner.learn()
             self._slots[exchange.slot] = interaction
 
     def drop(self, exchange: Exchange, reason: str) -> None:
@@ -246,7 +256,7 @@ class Cassette:
         with self._lock:
             self._open.pop(exchange.slot, None)
             self._failed[exchange.slot] = reason
-            self._free[request_fingerprint(exchange.request)].append(exchange.slot)
+            self._equals[request_fingerprint(exchange.request)].give_back(exchange.slot)
 
     def close(self, *, interrupted: bool = False) -> None:
         """Write what was recorded. After this, requests that still come are refused.
@@ -259,17 +269,30 @@ class Cassette:
             SecretError: The text holds a secret; nothing was written.
         """
         with self._lock:
+            # A stream that its reader forgot to close is read to its end, as one that was closed early is.
+            for exchange in list(self._open.values()):
+                if exchange.drain is not None:
+                    exchange.drain()
             self.closed = True
             if self.vcr_patches is not None:
                 self.vcr_patches.close()
             for slot in list(self._open):
                 self._failed[slot] = "the test ended before the answer did"
-            recorded = [interaction for interaction in self._slots if interaction is not None]
+            recorded = self._in_order()
             if recorded:
                 tape = self._tape(recorded)
                 tape.incomplete = tape.incomplete or interrupted
                 write_tape(self.path, tape, self.engine.scanner, first_wins=self._first_wins())
                 self.kept = True
+
+    def _in_order(self) -> list[Interaction]:
+        """Return what was recorded: in the order in which it was issued, equal requests by their places."""
+        slots = list(self._slots)
+        for equals in self._equals.values():
+            by_place = [equals.slots[place] for place in sorted(equals.slots)]
+            for position, slot in zip(sorted(by_place), by_place, strict=True):
+                slots[position] = self._slots[slot]
+        return [interaction for interaction in slots if interaction is not None]
 
     def _first_wins(self) -> bool:
         return self.mode in ("once", "none") and not self.kept
@@ -294,7 +317,7 @@ class Cassette:
         if self._loaded is None:
             self._loaded, self.kept = read_tape(self.path)
             for interaction in self._loaded.interactions:
-                self._queues[_key(interaction)].append(interaction)
+                self._equals[_key(interaction)].recorded.append(interaction)
         return self._loaded
 
     def _miss(self, request: HTTPRequest, key: Fingerprint) -> NoReturn:
@@ -310,10 +333,10 @@ class Cassette:
         target = f"  {request.method} {stale.plain(scrub_uri(request.uri))}"
         if not self.kept:
             return [f"No recording: {self.shown} does not exist, and mode '{self.mode}' asks nobody.", target], "once"
-        same = sum(_key(interaction) == key for interaction in tape.interactions)
-        if same:
-            return [f"{self.shown}: recorded {same}x, asked {self._asked[key]}x.", target], "new"
-        if tape.interactions and not any(self._queues.values()):
+        equals = self._equals[key]
+        if equals.recorded:
+            return [f"{self.shown}: recorded {len(equals.recorded)}x, asked {equals.asked}x.", target], "new"
+        if tape.interactions and not any(others.unused for others in self._equals.values()):
             count = len(tape.interactions)
             return [f"{self.shown}: all {count} recorded answers are used up, and this is one more.", target], "new"
         lines = [f"{self.shown} is stale: it has no recording of this request.", target]
@@ -328,26 +351,6 @@ def retry_count(request: HTTPRequest) -> int:
     """Return which retry of an SDK this request is: 0 is the first try."""
     text = tape_format.header(request.headers, "x-stainless-retry-count")
     return int(text) if text.isdecimal() else 0
-
-
-def _unusable(interaction: Interaction) -> str | None:
-    """Return why an answer is not worth keeping, or None."""
-    if interaction.status >= 500 or interaction.status in NOT_KEPT:
-        return f"status {interaction.status}"
-    if "event-stream" in interaction.content_type:
-        if interaction.status < 400 and not sse.read_stream(interaction.content).finished:
-            return "the stream ended before it was finished"
-    elif "json" in interaction.content_type and interaction.status != 204:
-        return _json_fault(interaction.content)
-    return None
-
-
-def _json_fault(content: bytes) -> str | None:
-    try:
-        json.loads(content)
-    except (ValueError, RecursionError):
-        return "the body is not JSON"
-    return None
 
 
 def _offset_of(position: int, chunks: list[tuple[float, int]]) -> float | None:

@@ -12,7 +12,7 @@ from pytest_llmeval.cassettes.format import Interaction
 from pytest_llmeval.cassettes.imports import when_imported
 from pytest_llmeval.cassettes.matching import HTTPRequest
 from pytest_llmeval.cassettes.store import Cassette, Exchange, running_cassette
-from pytest_llmeval.providers.base import MISSING_KEY
+from pytest_llmeval.standins import MISSING_KEY
 
 LIBRARIES = ("httpx2", "httpx")
 ENCODED = {"content-encoding", "content-length", "transfer-encoding"}
@@ -251,6 +251,7 @@ class _Tee:
     def __init__(self, exchange: Exchange, inner: Any, reason: bytes) -> None:
         self._copy = _Copy(exchange, inner, reason)
         self._parts = inner.iter_bytes()
+        exchange.drain = self.close
 
     def __iter__(self) -> Iterator[bytes]:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from types import ModuleType
@@ -11,6 +12,9 @@ from typing import Any
 from pytest_llmeval.cassettes.imports import when_imported
 from pytest_llmeval.cassettes.store import running_cassette
 from pytest_llmeval.cassettes.transport import cassette_for
+
+# vcrpy's stubs put the real classes back for moments, for all threads: a second thread would then reach the network.
+_one_at_a_time = threading.RLock()
 
 
 @contextmanager
@@ -51,9 +55,11 @@ def _patch_urllib3(module: ModuleType) -> Callable[[], None]:
 
     @functools.wraps(original)
     def urlopen(self: Any, *args: Any, **kwargs: Any) -> Any:
-        if cassette_for(self.host, self.port) is not None:
+        if cassette_for(self.host, self.port) is None:
+            return original(self, *args, **kwargs)
+        with _one_at_a_time:
             _patch_running()
-        return original(self, *args, **kwargs)
+            return original(self, *args, **kwargs)
 
     return _replace(pool, "urlopen", urlopen)
 
@@ -64,8 +70,11 @@ def _patch_urllib(module: ModuleType) -> Callable[[], None]:
 
     @functools.wraps(original)
     def open_(self: Any, *args: Any, **kwargs: Any) -> Any:
-        _patch_running()
-        return original(self, *args, **kwargs)
+        if running_cassette.get() is None:
+            return original(self, *args, **kwargs)
+        with _one_at_a_time:
+            _patch_running()
+            return original(self, *args, **kwargs)
 
     return _replace(opener, "open", open_)
 

@@ -12,13 +12,9 @@ if TYPE_CHECKING:
 
 OMIT = "omit"
 
-#: Stands in for a key that the environment lacks, so that recorded answers replay without one. No request that carries
-#: it may reach the network.
-MISSING_KEY = "llmeval-no-key"
 
 #: Sent to servers that take any key: the SDKs refuse to start without one.
 UNUSED_KEY = "unused"
-MISSING_KEY = "llmeval-no-key"
 
 #: Sent to servers that take any key: the SDKs refuse to start without one.
 UNUSED_KEY = "unused"

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from pytest_llmeval.errors import ConfigError
-from pytest_llmeval.providers.base import MISSING_KEY, UNUSED_KEY
+from pytest_llmeval.providers.base import UNUSED_KEY
+from pytest_llmeval.standins import MISSING_KEY
 
 if TYPE_CHECKING:
     from pytest_llmeval.candidates import Candidate

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pytest_llmeval.errors import ProviderError
-from pytest_llmeval.providers.base import MISSING_KEY, UNUSED_KEY
+from pytest_llmeval.providers.base import UNUSED_KEY
+from pytest_llmeval.standins import MISSING_KEY
 
 if TYPE_CHECKING:
     from pytest_llmeval.providers.endpoints import Connection

@@ -1,0 +1,80 @@
+"""Cassettes of fixtures that are wider than a test: what they ask must not depend on which test comes first."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+if TYPE_CHECKING:
+    import pytest
+
+    from pytest_llmeval.candidates import Candidate
+    from pytest_llmeval.cassettes.store import Cassette
+    from pytest_llmeval.session import EvalSession
+
+hookimpl = pluggy.HookimplMarker("pytest")
+
+
+class WideFixtures:
+    """Puts a cassette in while a module's or the session's fixture is set up, and another while it is torn down."""
+
+    def __init__(self, session: EvalSession) -> None:
+        self._session = session
+        # Whether a fixture depends on the candidate, by name; what a fixture asks for is always set up before it.
+        self._depends: dict[str, bool] = {"llm_candidate": True}
+
+    @hookimpl(wrapper=True, tryfirst=True)
+    def pytest_fixture_setup(
+        self, fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
+    ) -> Generator[None, object, object]:
+        """Give the fixture a cassette of its own."""
+        if fixturedef.scope == "function" or fixturedef.argname == "llm_candidate":
+            return (yield)
+        self._depends[fixturedef.argname] = any(self._depends.get(name, False) for name in fixturedef.argnames)
+        test = self._session.running
+        if test is None:
+            return (yield)
+        place = self._place(fixturedef, request, test.file)
+        candidate = test.candidate if self._depends[fixturedef.argname] else None
+        at_end = _AtEnd(self._session, place, candidate)
+        # Finalizers run last in, first out: the fixture's own end comes between these two.
+        fixturedef.addfinalizer(at_end.leave)
+        try:
+            with self._session.fixture_cassette(*place, candidate):
+                return (yield)
+        finally:
+            fixturedef.addfinalizer(at_end.enter)
+
+    def _place(
+        self, fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest, file: Path
+    ) -> tuple[Path, str, str]:
+        """Return where the fixture is at home, its name, and the class that it belongs to."""
+        wide = fixturedef.scope in ("session", "package")
+        home = self._session.options.rootdir / fixturedef.baseid if wide else file
+        scope_node = "" if wide else request.node.nodeid.partition("::")[2]
+        index = f"-{getattr(request, 'param_index', 0)}" if hasattr(request, "param") else ""
+        return home, fixturedef.argname + index, scope_node
+
+
+class _AtEnd:
+    """The cassette of a fixture's end: its own file, since the one of its beginning is closed by then."""
+
+    def __init__(self, session: EvalSession, place: tuple[Path, str, str], candidate: Candidate | None) -> None:
+        self._session = session
+        self._place = place
+        self._candidate = candidate
+        self._open: tuple[Cassette, Cassette | None] | None = None
+
+    def enter(self) -> None:
+        """Put the cassette in."""
+        home, name, scope_node = self._place
+        self._open = self._session.enter_fixture(home, f"{name}-end", scope_node, self._candidate)
+
+    def leave(self) -> None:
+        """Write what was recorded, and put back what was in before."""
+        if self._open is not None:
+            self._session.leave_fixture(*self._open)
+            self._open = None
