@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from typing import TYPE_CHECKING, Any
 
 import pluggy
@@ -23,6 +24,7 @@ class Collector:
         self._config = config
         self._options = options
         self._records: dict[str, dict[str, Any]] = {}
+        self._session: pytest.Session | None = None
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take a test's record off its last report; a repeated run of a test replaces the one before."""
@@ -30,24 +32,48 @@ class Collector:
         if record is not None:
             self._records[report.nodeid] = record
 
+    @hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Hand the run to those who asked for it, where no terminal does so later."""
+        self._session = session
+        if self._records and not self._config.pluginmanager.has_plugin("terminalreporter"):
+            self._hand_over()
+
     @hookimpl(tryfirst=True)
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Print the table of candidates."""
         if not self._records:
             return
-        run = self.run()
-        self._config.hook.pytest_llmeval_run_finished(config=self._config, run=run)
-        if self._options.summary == "off":
-            return
-        from pytest_llmeval.reports.terminal import render_summary
-
-        writer = self._config.get_terminal_writer()
-        brief = self._config.get_verbosity() < 0
-        encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-        text = render_summary(run, width=writer.fullwidth, color=writer.hasmarkup, brief=brief, encoding=encoding)
+        text = "" if self._options.summary == "off" else self._render()
         if text:
             terminalreporter.section("LLM evaluation")
             terminalreporter.write(text if text.endswith("\n") else f"{text}\n")
+        error = self._hand_over()
+        if error:
+            terminalreporter.section("pytest_llmeval_run_finished failed", red=True)
+            terminalreporter.write(error)
+
+    def _render(self) -> str:
+        from pytest_llmeval.reports.terminal import render_summary
+
+        writer = self._config.get_terminal_writer()
+        return render_summary(
+            self.run(),
+            width=writer.fullwidth,
+            color=writer.hasmarkup,
+            brief=self._config.get_verbosity() < 0,
+            encoding=getattr(sys.stdout, "encoding", None) or "utf-8",
+        )
+
+    def _hand_over(self) -> str:
+        """Call the hook; a fault of its implementation fails the run, and costs nobody the summary."""
+        try:
+            self._config.hook.pytest_llmeval_run_finished(config=self._config, run=self.run())
+        except Exception:
+            if self._session is not None:
+                self._session.exitstatus = 1
+            return traceback.format_exc()
+        return ""
 
     def run(self) -> Run:
         """Return the records gathered so far."""

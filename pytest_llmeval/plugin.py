@@ -77,7 +77,8 @@ def pytest_report_header(config: pytest.Config) -> str | None:
 @pytest.hookimpl(wrapper=True)
 def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
     """Let modules that build clients when they are imported be collected without keys."""
-    if not session.config.stash[OPTIONS].given:
+    options = session.config.stash[OPTIONS]
+    if not options.given or options.record in ("all", "live"):
         return (yield)
     from pytest_llmeval.providers.endpoints import ANTHROPIC, OPENAI_COMPATIBLE
     from pytest_llmeval.standins import StandIns
@@ -140,7 +141,10 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None, None, None]:
         _fail(str(exc))
     callspec = getattr(item, "callspec", None)
     candidate: Candidate | None = callspec.params.get("llm_candidate") if callspec else None
-    item.stash[TEST] = session.start(item.nodeid, item.path, candidate)
+    # Under --dist=loadgroup, xdist adds the group to node ids, which pytest 8 takes for a part of the name.
+    grouped = getattr(item.config.option, "loadgroup", False)
+    nodeid = item.nodeid.rpartition("@")[0] if grouped and "@" in item.nodeid else item.nodeid
+    item.stash[TEST] = session.start(nodeid, item.path, candidate)
     yield
     return None
 
@@ -219,12 +223,13 @@ def pytest_runtest_makereport(
         report.outcome, report.longrepr = "failed", test.cassette.misses[0]
         del report.wasxfail
     _note_outcome(test, report, call)
-    if call.when == "teardown":
+    if call.when == "teardown" and test.outcome is not None:
         record = _session(item.config).record(test)
         report.llmeval = record.to_json()  # type: ignore[attr-defined]
         # JUnit XML takes its properties from here; a repeated run of the test replaces what the first one left.
         others = [pair for pair in item.user_properties if not pair[0].startswith("llm_")]
         item.user_properties[:] = report.user_properties = [*others, *record.properties()]
+    if call.when == "teardown":
         del item.stash[TEST]
     return report
 

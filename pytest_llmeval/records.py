@@ -192,7 +192,7 @@ class TestLog:
         self.calls: list[Call] = []
         self._scores: list[tuple[str, float]] = []
         self._fields: list[tuple[str, float]] = []
-        self._json: dict[object, tuple[bool, object]] = {}
+        self._json: dict[int, tuple[bool, object]] = {}
 
     def note_call(self, call: Call) -> None:
         """Add a finished or failed call."""
@@ -207,11 +207,11 @@ class TestLog:
         self._fields.extend(scores)
 
     def note_json(self, valid: bool, reply: object) -> None:
-        """Add the outcome of a check for valid JSON. An answer that is checked several times counts once."""
-        key = reply if isinstance(reply, str) else id(reply)
-        before, _ = self._json.get(key, (True, reply))
-        # Kept with the answer, so that its id is not given to another one.
-        self._json[key] = (before and valid, reply)
+        """Add the outcome of a check for valid JSON. A `Response` that is checked several times counts once."""
+        # A text gets an entry of its own each time; whatever is kept here also keeps its id from another answer.
+        subject = reply if isinstance(reply, Response) else object()
+        before, _ = self._json.get(id(subject), (True, subject))
+        self._json[id(subject)] = (before and valid, subject)
 
     def record(
         self, nodeid: str, outcome: str, *, message: str | None = None, cassette: str | None = None

@@ -33,6 +33,11 @@ class Running(Generic[T]):
         value = self._var.get()
         return value if value is not None else self._fallback
 
+    @property
+    def is_bound(self) -> bool:
+        """Whether this context has a value of its own."""
+        return self._var.get() is not None
+
     def enter(self, value: T | None) -> T | None:
         """Make `value` the fallback: what code without a context of its own sees. Return what was it before."""
         before, self._fallback = self._fallback, value

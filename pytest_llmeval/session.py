@@ -40,7 +40,7 @@ class RunningTest:
     log: TestLog
     cassette: Cassette
     outer: tuple[Cassette | None, TestLog | None]
-    outcome: str = "passed"
+    outcome: str | None = None
     message: str | None = None
     unwritten: bool = False
 
@@ -118,20 +118,33 @@ class EvalSession:
 
     def start(self, nodeid: str, file: Path, candidate: Candidate | None) -> RunningTest:
         """Begin a test: from here on its requests go through its cassette."""
-        if not self._intercepting:
-            self._undo.enter_context(transport.installed())
-            self._undo.enter_context(triggers.installed())
-            self._intercepting = True
+        self._intercept()
         test_name = nodeid.partition("::")[2] or nodeid
         name = candidate.name if candidate is not None else None
         path = cassette_path(file, test_name, name, self.options.cassette_dir)
         cassette = Cassette(path, self.options.record, self.engine, partial(self._command, nodeid, file))
         unpinned = candidate.model if candidate is not None and is_unpinned(candidate) else None
         log = TestLog(name or "", unpinned)
-        self.stand_ins.put()
+        if self._replays(cassette):
+            self.stand_ins.put()
+        else:
+            self.stand_ins.take_away()
         outer = running_cassette.enter(cassette), running_log.enter(log)
         self.running = RunningTest(nodeid, file, candidate, log, cassette, outer)
         return self.running
+
+    def _intercept(self) -> None:
+        if not self._intercepting:
+            self._undo.enter_context(transport.installed())
+            self._undo.enter_context(triggers.installed())
+            self._intercepting = True
+
+    def _replays(self, cassette: Cassette) -> bool:
+        """Whether a test may be replayed without keys; one that is recorded sees the keys that there are."""
+        mode = self.options.record
+        if mode == "none" or not any(os.environ.get(name) for name in self.stand_ins.variables):
+            return True
+        return mode in ("once", "new") and cassette.path.is_file()
 
     def _command(self, nodeid: str, file: Path) -> str:
         """Return the command that runs one test alone, to be pasted where pytest was started."""
@@ -153,8 +166,10 @@ class EvalSession:
         cassette, outer = self.enter_fixture(home, fixture, scope_node, candidate)
         with contextlib.ExitStack() as stack:
             stack.callback(self.leave_fixture, cassette, outer)
-            with running_cassette.bound(cassette):
-                yield
+            # Only where a test is bound already: a runner of coroutines may keep the context of a fixture for good.
+            if running_cassette.is_bound:
+                stack.enter_context(running_cassette.bound(cassette))
+            yield
 
     def enter_fixture(
         self, home: Path, fixture: str, scope_node: str, candidate: Candidate | None
@@ -162,6 +177,7 @@ class EvalSession:
         """Put a fixture's cassette in; return it and the one that was in before."""
         name = candidate.name if candidate is not None else None
         path = fixture_path(home, fixture, scope_node, name, self.options.cassette_dir)
+        self._intercept()
         cassette = Cassette(path, self.options.record, self.engine, self._running_command)
         return cassette, running_cassette.enter(cassette)
 
@@ -185,8 +201,8 @@ class EvalSession:
         """Return what to tell someone whose test has no candidate."""
         if self.running is None:
             return (
-                "llm was asked for while the test runs, when it is too late to run the test once per candidate: "
-                "make it an argument of the test, def test_...(llm), or of a fixture that the test takes."
+                "llm was asked for while the test runs, when it is too late to run the test once per candidate. "
+                "Take it as an argument of the test, or of a fixture that the test takes."
             )
         aliases = ", ".join(self.settings.models)
         named = f" Aliases in the settings: {aliases}." if aliases else ""
@@ -216,7 +232,7 @@ class EvalSession:
         path = None
         if test.cassette.kept:
             path = test.cassette.path.as_posix().removeprefix(f"{self.options.rootdir.as_posix()}/")
-        return test.log.record(test.nodeid, test.outcome, message=test.message, cassette=path)
+        return test.log.record(test.nodeid, test.outcome or "skipped", message=test.message, cassette=path)
 
     def close(self) -> None:
         """Take the interception away and give connections back."""
@@ -258,6 +274,8 @@ def outcome_of(
         return "xfailed" if outcome == "skipped" else "xpassed"
     if outcome == "skipped":
         return "skipped"
+    if outcome == "passed":
+        return "passed" if when == "call" else None
     if outcome == "failed":
         return "error" if when == "setup" or is_call_error(error) else "failed"
     return None

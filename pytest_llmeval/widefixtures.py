@@ -23,8 +23,16 @@ class WideFixtures:
 
     def __init__(self, session: EvalSession) -> None:
         self._session = session
+        self._used: set[str] = set()
         # Whether a fixture depends on the candidate, by name; what a fixture asks for is always set up before it.
         self._depends: dict[str, bool] = {"llm_candidate": True}
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Note which fixtures tests that ask candidates use: any test may be the first to set one up."""
+        for item in session.items:
+            names = getattr(item, "fixturenames", ())
+            if "llm_candidate" in names or item.get_closest_marker("llm_cassette"):
+                self._used.update(names)
 
     @hookimpl(wrapper=True, tryfirst=True)
     def pytest_fixture_setup(
@@ -35,10 +43,10 @@ class WideFixtures:
             return (yield)
         self._depends[fixturedef.argname] = any(self._depends.get(name, False) for name in fixturedef.argnames)
         test = self._session.running
-        if test is None:
+        if test is None and fixturedef.argname not in self._used:
             return (yield)
-        place = self._place(fixturedef, request, test.file)
-        candidate = test.candidate if self._depends[fixturedef.argname] else None
+        place = self._place(fixturedef, request)
+        candidate = test.candidate if test is not None and self._depends[fixturedef.argname] else None
         at_end = _AtEnd(self._session, place, candidate)
         # Finalizers run last in, first out: the fixture's own end comes between these two.
         fixturedef.addfinalizer(at_end.leave)
@@ -48,12 +56,10 @@ class WideFixtures:
         finally:
             fixturedef.addfinalizer(at_end.enter)
 
-    def _place(
-        self, fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest, file: Path
-    ) -> tuple[Path, str, str]:
+    def _place(self, fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest) -> tuple[Path, str, str]:
         """Return where the fixture is at home, its name, and the class that it belongs to."""
         wide = fixturedef.scope in ("session", "package")
-        home = self._session.options.rootdir / fixturedef.baseid if wide else file
+        home = self._session.options.rootdir / fixturedef.baseid if wide else request.path
         scope_node = "" if wide else request.node.nodeid.partition("::")[2]
         index = f"-{getattr(request, 'param_index', 0)}" if hasattr(request, "param") else ""
         return home, fixturedef.argname + index, scope_node

@@ -156,7 +156,8 @@ def _key(variables: tuple[str, ...]) -> tuple[str, str | None]:
         # A key pasted with its line break would make an invalid header, whose error message quotes the key.
         if key := os.environ.get(name, "").strip():
             return key, name
-    return MISSING_KEY, variables[0]
+    # With the variable's name, which the transport tells when it refuses to send this.
+    return f"{MISSING_KEY}-{variables[0]}", variables[0]
 
 
 def _host(base_url: str, candidate: Candidate) -> str:

@@ -91,7 +91,7 @@ def clean(text: str, key: str) -> str:
     >>> clean("Incorrect API key provided: sk-abcd****wxyz.\x1b[2J", "secret")
     'Incorrect API key provided: [key] [2J'
     """
-    if len(key) >= 6 and key not in (MISSING_KEY, UNUSED_KEY):
+    if len(key) >= 6 and key != UNUSED_KEY and not key.startswith(MISSING_KEY):
         text = text.replace(key, "[key]")
     text = " ".join(CONTROLS.sub(" ", KEY_SHAPES.sub("[key]", text)).split())
     return text if len(text) <= MAX_DETAIL else f"{text[:MAX_DETAIL]}..."
@@ -204,7 +204,7 @@ def _no_key(connection: Connection, code: str, setting: str) -> str:
             f"{_address(connection)} asks for a key{code}: name the environment variable that holds it with api_key_env"
             f" in {setting}."
         )
-    if connection.key == MISSING_KEY:
+    if connection.key.startswith(MISSING_KEY):
         return f"no key: the environment variable {variable} is not set. Set it to your key for {_address(connection)}."
     return f"{_address(connection)} refused the key in the environment variable {variable}{code}."
 

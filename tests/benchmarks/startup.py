@@ -57,7 +57,8 @@ def main() -> None:
     wall = {name: statistics.median(pair[1] for pair in pairs) for name, pairs in figures.items()}
     for name in SUITES:
         print(f"  {name:8} cpu {cpu[name]:7.1f}   wall {wall[name]:7.1f}")
-    print(f"  added    cpu {cpu['with'] - cpu['without']:7.1f}   wall {wall['with'] - wall['without']:7.1f}   (bar: 15)")
+    added = [figures_of["with"] - figures_of["without"] for figures_of in (cpu, wall)]
+    print(f"  added    cpu {added[0]:7.1f}   wall {added[1]:7.1f}   (bar: 15)")
 
 
 if __name__ == "__main__":

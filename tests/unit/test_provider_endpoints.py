@@ -4,8 +4,8 @@ import pytest
 
 from pytest_llmeval.candidates import Candidate
 from pytest_llmeval.errors import ConfigError
-from pytest_llmeval.providers.base import MISSING_KEY
 from pytest_llmeval.providers.endpoints import ANTHROPIC, OPENAI, OPENAI_COMPATIBLE, Connection, connection_of
+from pytest_llmeval.standins import MISSING_KEY
 
 ROWS = {endpoint.name: endpoint for endpoint in (*OPENAI_COMPATIBLE, ANTHROPIC)}
 
@@ -58,7 +58,7 @@ def test_nobody_publishes_the_price_of_another_address(monkeypatch: pytest.Monke
 
 
 def test_a_missing_key_is_the_dummy_and_keeps_its_variables_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert (connect("groq").key, connect("groq").key_env) == (MISSING_KEY, "GROQ_API_KEY")
+    assert (connect("groq").key, connect("groq").key_env) == (f"{MISSING_KEY}-GROQ_API_KEY", "GROQ_API_KEY")
     monkeypatch.setenv("GROQ_API_KEY", " k\n")
     assert connect("groq").key == "k"
     assert (connect("ollama").key, connect("ollama").key_env) == ("unused", None)

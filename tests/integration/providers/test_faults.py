@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from pytest_llmeval.errors import ProviderError
-from pytest_llmeval.providers.base import MISSING_KEY
+from pytest_llmeval.standins import MISSING_KEY
 from tests.dialects import (
     ANTHROPIC,
     OPENAI,
