@@ -21,6 +21,7 @@ Prompt = str | Sequence[Mapping[str, Any]]
 
 # Stands for "not said here", since None means "send none".
 UNSET: Any = type("Unset", (), {"__repr__": lambda _: "..."})()
+RESERVED = {"model", "messages"}
 FIELDS = ("system", "temperature", "max_tokens", "stream", "schema", "tools")
 
 
@@ -139,6 +140,8 @@ class LLM:
 
     def _request(self, prompt: Prompt, given: Mapping[str, Any]) -> Request:
         values = {**self._defaults, **given}
+        for name in RESERVED & values.keys():
+            raise TypeError(f"complete() takes no {name!r}: the candidate says whom a test asks, the prompt says what.")
         messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else list(prompt)
         known: dict[str, Any] = {key: values.pop(key) for key in FIELDS if key in values}
         params = {key: known.pop(key) for key in list(known) if known[key] == OMIT}

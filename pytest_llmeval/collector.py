@@ -25,6 +25,8 @@ class Collector:
         self._options = options
         self._records: dict[str, dict[str, Any]] = {}
         self._session: pytest.Session | None = None
+        #: Messages of requests that came after the last test had ended.
+        self.late: list[str] = []
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take a test's record off its last report; a repeated run of a test replaces the one before."""
@@ -36,12 +38,21 @@ class Collector:
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Hand the run to those who asked for it, where no terminal does so later."""
         self._session = session
+        if self.late:
+            session.exitstatus = 1
         if self._records and not self._config.pluginmanager.has_plugin("terminalreporter"):
             self._hand_over()
+
+    @hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """Take what a worker of xdist has to say at its end."""
+        self.late += getattr(node, "workeroutput", {}).get("llmeval_late", [])
 
     @hookimpl(tryfirst=True)
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Print the table of candidates."""
+        for message in self.late:
+            terminalreporter.write_line(f"\n{message}", red=True)
         if not self._records:
             return
         text = "" if self._options.summary == "off" else self._render()
@@ -80,6 +91,7 @@ class Collector:
         from pytest_llmeval.candidates import split_names
         from pytest_llmeval.records import Run, TestRecord
 
-        tests = [TestRecord.from_json(record) for record in self._records.values()]
+        # Workers of xdist finish in any order; the report must not depend on it.
+        tests = [TestRecord.from_json(record) for _, record in sorted(self._records.items())]
         unpinned = {test.candidate: test.unpinned for test in tests if test.unpinned}
         return Run(split_names(self._options.models), self._options.record, tests, unpinned)

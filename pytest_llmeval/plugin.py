@@ -74,23 +74,6 @@ def pytest_report_header(config: pytest.Config) -> str | None:
     return f"llmeval: record={options.record} ({options.record_why}){models}"
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
-    """Let modules that build clients when they are imported be collected without keys."""
-    options = session.config.stash[OPTIONS]
-    if not options.given or options.record in ("all", "live"):
-        return (yield)
-    from pytest_llmeval.providers.endpoints import ANTHROPIC, OPENAI_COMPATIBLE
-    from pytest_llmeval.standins import StandIns
-
-    stand_ins = StandIns(endpoint.key_envs for endpoint in (*OPENAI_COMPATIBLE, ANTHROPIC))
-    stand_ins.put()
-    try:
-        return (yield)
-    finally:
-        stand_ins.take_away()
-
-
 @pytest.hookimpl(tryfirst=True)
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a test once per candidate, candidate by candidate."""
@@ -142,8 +125,9 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None, None, None]:
     callspec = getattr(item, "callspec", None)
     candidate: Candidate | None = callspec.params.get("llm_candidate") if callspec else None
     # Under --dist=loadgroup, xdist adds the group to node ids, which pytest 8 takes for a part of the name.
-    grouped = getattr(item.config.option, "loadgroup", False)
-    nodeid = item.nodeid.rpartition("@")[0] if grouped and "@" in item.nodeid else item.nodeid
+    group = item.get_closest_marker("xdist_group")
+    name = (*group.args, group.kwargs.get("name", "default"))[0] if group else ""
+    nodeid = item.nodeid.removesuffix(f"@{name}") if group else item.nodeid
     item.stash[TEST] = session.start(nodeid, item.path, candidate)
     yield
     return None
@@ -157,15 +141,20 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
         return (yield)
     from pytest_llmeval.session import bound
 
+    result = None
     with bound(test):
         try:
             result = yield
-        except (Exception, pytest.fail.Exception) as exc:
-            if test.cassette.misses and str(exc) != test.cassette.misses[0]:
-                _fail(f"{test.cassette.misses[0]}\nThe test went on and failed: {type(exc).__name__}: {exc}")
-            raise
-    if test.cassette.misses:
-        _fail(test.cassette.misses[0])
+        except (Exception, BaseExceptionGroup, pytest.fail.Exception, pytest.skip.Exception) as exc:
+            if not test.cassette.misses or str(exc) == test.cassette.misses[0]:
+                raise
+            # A task group wraps our own failure, and brings the traceback of the SDK with it.
+            went_on = "" if isinstance(exc, BaseExceptionGroup) else f"\nThen: {type(exc).__name__}: {exc}"
+            miss = f"{test.cassette.misses[0]}{went_on}"
+        else:
+            miss = test.cassette.misses[0] if test.cassette.misses else ""
+    if miss:
+        _fail(miss)
     return result
 
 
@@ -218,10 +207,10 @@ def pytest_runtest_makereport(
     report = yield
     if test is None:
         return report
-    if test.cassette.misses and hasattr(report, "wasxfail"):
-        # That a recording is missing is not the failure that was expected.
+    if test.cassette.misses and report.outcome == "skipped":
+        # That a recording is missing is neither a reason to skip nor the failure that was expected.
         report.outcome, report.longrepr = "failed", test.cassette.misses[0]
-        del report.wasxfail
+        vars(report).pop("wasxfail", None)
     _note_outcome(test, report, call)
     if call.when == "teardown" and test.outcome is not None:
         record = _session(item.config).record(test)
@@ -240,9 +229,11 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         late = session.config.stash[SESSION].engine.take_late()
         if late:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
-            reporter: Any = session.config.pluginmanager.get_plugin("terminalreporter")
-            for message in late if reporter else ():
-                reporter.write_line(f"\n{message}", red=True)
+            collector = session.config.pluginmanager.get_plugin("llmeval_collector")
+            # In a worker of xdist there is none: the controller finds the messages in the worker's output.
+            output = getattr(session.config, "workeroutput", {})
+            late_of_run = collector.late if collector else output.setdefault("llmeval_late", [])
+            late_of_run += late
 
 
 def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str] | None:
@@ -289,7 +280,7 @@ def _note_outcome(test: RunningTest, report: pytest.TestReport, call: pytest.Cal
 
     error = call.excinfo.value if call.excinfo else None
     outcome = outcome_of(test, report.when, report.outcome, error, xfail=hasattr(report, "wasxfail"))
-    if outcome is not None:
+    if outcome != test.outcome:
         test.outcome = outcome
         test.message = None if error is None else str(error)
 

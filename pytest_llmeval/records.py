@@ -161,7 +161,7 @@ class Run:
     Attributes:
         candidates: Names in the order in which they were asked for.
         mode: Record mode of the run (``none``, ``once``, ``new``, ``all``, ``live``).
-        tests: The records, in the order in which the tests finished.
+        tests: The records, by node id.
         unpinned: Model names that can move to another model without notice, by candidate.
     """
 

@@ -121,7 +121,7 @@ class EvalSession:
         self._intercept()
         test_name = nodeid.partition("::")[2] or nodeid
         name = candidate.name if candidate is not None else None
-        path = cassette_path(file, test_name, name, self.options.cassette_dir)
+        path = cassette_path(file, test_name, name, self._folder(file))
         cassette = Cassette(path, self.options.record, self.engine, partial(self._command, nodeid, file))
         unpinned = candidate.model if candidate is not None and is_unpinned(candidate) else None
         log = TestLog(name or "", unpinned)
@@ -132,6 +132,15 @@ class EvalSession:
         outer = running_cassette.enter(cassette), running_log.enter(log)
         self.running = RunningTest(nodeid, file, candidate, log, cassette, outer)
         return self.running
+
+    def _folder(self, file: Path) -> str:
+        """Return the folder of recordings; one that all test files share mirrors theirs."""
+        folder = self.options.cassette_dir
+        if not Path(folder).is_absolute():
+            return folder
+        home = file.parent if file.suffix == ".py" else file
+        below = os.path.relpath(home, self.options.rootdir)
+        return folder if below.startswith("..") else os.path.join(folder, below)  # noqa: PTH118 - stays text
 
     def _intercept(self) -> None:
         if not self._intercepting:
@@ -176,7 +185,7 @@ class EvalSession:
     ) -> tuple[Cassette, Cassette | None]:
         """Put a fixture's cassette in; return it and the one that was in before."""
         name = candidate.name if candidate is not None else None
-        path = fixture_path(home, fixture, scope_node, name, self.options.cassette_dir)
+        path = fixture_path(home, fixture, scope_node, name, self._folder(home))
         self._intercept()
         cassette = Cassette(path, self.options.record, self.engine, self._running_command)
         return cassette, running_cassette.enter(cassette)
@@ -221,11 +230,16 @@ class EvalSession:
         running_log.enter(log)
         self.running = None
         try:
-            test.cassette.close(interrupted=interrupted)
+            test.cassette.close(interrupted=interrupted, failed=test.outcome in ("failed", "error"))
         except CassetteError as exc:
             test.unwritten = True
             return [str(exc)]
-        return []
+        if test.outcome != "passed":
+            return []
+        return [
+            f"The answer of {uri} was not read to its end when the test ended, so it is not recorded. Close the stream."
+            for uri in test.cassette.unread
+        ]
 
     def record(self, test: RunningTest) -> TestRecord:
         """Return what a finished test leaves."""
@@ -258,27 +272,27 @@ def bound(test: RunningTest) -> Iterator[None]:
         yield
 
 
+SEVERITY = (None, "skipped", "passed", "xpassed", "xfailed", "failed", "error")
+
+
 def outcome_of(
     test: RunningTest, when: str | None, outcome: str, error: BaseException | None, *, xfail: bool
 ) -> str | None:
-    """Return what a phase of a test says of the test, or None if it changes nothing.
+    """Return the outcome of a test after one more report of it: the worst so far, as subtests report apart.
 
     A call that got no answer, a recording that is missing or could not be written, and a setup that failed say nothing
     about quality: ``error``. What else fails after the test has ended changes nothing.
     """
     if test.cassette.misses or test.unwritten:
         return "error"
-    if when == "teardown":
-        return None
-    if xfail:
-        return "xfailed" if outcome == "skipped" else "xpassed"
-    if outcome == "skipped":
-        return "skipped"
-    if outcome == "passed":
-        return "passed" if when == "call" else None
-    if outcome == "failed":
-        return "error" if when == "setup" or is_call_error(error) else "failed"
-    return None
+    now: str | None = None
+    if when != "teardown" and xfail:
+        now = "xfailed" if outcome == "skipped" else "xpassed"
+    elif outcome == "failed" and when != "teardown":
+        now = "error" if when == "setup" or is_call_error(error) else "failed"
+    elif outcome == "skipped" or (outcome == "passed" and when == "call"):
+        now = outcome
+    return max(test.outcome, now, key=SEVERITY.index)
 
 
 def is_call_error(error: BaseException | None) -> bool:

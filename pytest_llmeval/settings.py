@@ -48,7 +48,9 @@ class ModelSettings(BaseModel):
 
     model: str = Field(description="'provider:model'")
     base_url: str | None = None
-    api_key_env: str | None = Field(default=None, description="environment variable that holds the key")
+    api_key_env: str | None = Field(
+        default=None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="environment variable that holds the key"
+    )
     hosting: Hosting | None = None
     parameters: dict[str, Any] = Field(
         default_factory=dict, description="sent with each request; 'omit' leaves one out"
@@ -110,6 +112,9 @@ def _fault(error: Any, prefix: str) -> str:
         return f"{where}: unknown key.{nearest(path[-1], _known_keys(path))}"
     if error["type"] == "missing":
         return f"{where}: required, but not there"
+    if path[-1:] == ["api_key_env"]:
+        # Not the value: it may be a key that was pasted into the wrong place.
+        return f"{where}: should be the name of an environment variable, such as INHOUSE_KEY; keys never stand here"
     said = "should be a table" if error["type"] in ("model_type", "dict_type") else error["msg"]
     return f"{where}: {said} (it is {error['input']!r})"
 

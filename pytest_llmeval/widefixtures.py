@@ -58,11 +58,21 @@ class WideFixtures:
 
     def _place(self, fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest) -> tuple[Path, str, str]:
         """Return where the fixture is at home, its name, and the class that it belongs to."""
+        root, defined = self._session.options.rootdir, fixturedef.baseid.partition("::")[0]
         wide = fixturedef.scope in ("session", "package")
-        home = self._session.options.rootdir / fixturedef.baseid if wide else request.path
+        home = root / defined if wide else request.path
         scope_node = "" if wide else request.node.nodeid.partition("::")[2]
-        index = f"-{getattr(request, 'param_index', 0)}" if hasattr(request, "param") else ""
-        return home, fixturedef.argname + index, scope_node
+        # A module may override a fixture of its folder, and use it: two fixtures of one name.
+        origin = "" if wide or request.path == root / defined else f"@{defined or 'root'}"
+        return home, f"{fixturedef.argname}{_parameter(request)}{origin}", scope_node
+
+
+def _parameter(request: pytest.FixtureRequest) -> str:
+    if not hasattr(request, "param"):
+        return ""
+    if isinstance(request.param, str | int | float | bool):
+        return f"[{request.param}]"
+    return f"-{getattr(request, 'param_index', 0)}"
 
 
 class _AtEnd:

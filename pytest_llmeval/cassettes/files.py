@@ -46,14 +46,14 @@ def write_tape(path: Path, tape: Tape, scanner: SecretScanner, *, first_wins: bo
         CassetteError: The file cannot be written; what was there before is intact.
     """
     text = dumps(tape)
-    findings = scanner.find(text)
-    if findings:
-        where = "; ".join(f"line {finding.line}: {finding.what}" for finding in findings)
+    where = "; ".join(_secrets(text, tape, scanner))
+    if where:
         raise SecretError(
             f"{shown_path(path)}: not written, since it would hold a secret ({where}). "
             "Take it out of the request, or redact it with the hook pytest_llmeval_redact."
         )
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # Short, since the path of a recording may use up what Windows allows.
+    temporary = path.with_name(f".{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_bytes(text.encode("utf-8"))
@@ -69,6 +69,17 @@ def write_tape(path: Path, tape: Tape, scanner: SecretScanner, *, first_wins: bo
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def _secrets(text: str, tape: Tape, scanner: SecretScanner) -> list[str]:
+    """Return where secrets are: by line of the text, or in a body that is not text and stands there as base64."""
+    found = [f"line {finding.line}: {finding.what}" for finding in scanner.find(text)]
+    for number, interaction in enumerate(tape.interactions, 1):
+        for name, body in (("request", interaction.body), ("answer", interaction.content)):
+            if not found:
+                raw = body.decode("utf-8", "replace")
+                found += [f"{name} {number}: {finding.what}" for finding in scanner.find(raw)]
+    return found
 
 
 def _link(temporary: Path, path: Path) -> None:

@@ -71,6 +71,10 @@ def header(headers: dict[str, list[str]], name: str) -> str:
     return ""
 
 
+# YAML takes these for line breaks, or refuses them, so that a text with one would not come back as it was.
+NOT_IN_YAML = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff\ufeff]")
+
+
 class _Dumper(yaml.SafeDumper):
     """Python's dumper: libyaml falls back to one quoted line on any emoji."""
 
@@ -131,14 +135,14 @@ def readable(body: bytes, content_type: str) -> str | bytes:
         return body
     if "json" in content_type or (not content_type and text.startswith("{")):
         text = _pretty(text)
-    # YAML turns these into a line feed or refuses them, so such a text would not come back as it was.
-    return body if re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufffe\uffff\ufeff]", text) else text
+    return body if NOT_IN_YAML.search(text) else text
 
 
 def _pretty(text: str) -> str:
     try:
         data = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse)
-        return json.dumps(data, indent=2, ensure_ascii=False)
+        pretty = json.dumps(data, indent=2, ensure_ascii=False)
+        return json.dumps(data, indent=2) if NOT_IN_YAML.search(pretty) else pretty
     except (ValueError, RecursionError):
         return text
 
@@ -190,6 +194,7 @@ def loads(text: str, source: Path) -> Tape:
 _SafeLoader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TAG = "tag:yaml.org,2002:"
 _DEEPEST = 20
+_MOST_VALUES = 2_000_000
 
 
 def _node(text: str) -> yaml.Node | None:
@@ -201,16 +206,18 @@ def _node(text: str) -> yaml.Node | None:
         loader.dispose()
 
 
-def _plain(node: yaml.Node | None, depth: int = 0) -> Any:
+def _plain(node: yaml.Node | None, depth: int = 0, count: list[int] | None = None) -> Any:
     """Build data from nodes: half of the time of PyYAML's own constructor, and nothing but plain values.
 
     Raises:
-        yaml.MarkedYAMLError: A tag that no cassette has.
+        yaml.MarkedYAMLError: A tag that no cassette has, or more values than any has: aliases can hold each other.
     """
     if node is None:
         return None
-    if depth > _DEEPEST:
-        raise yaml.MarkedYAMLError(problem="nested too deeply", problem_mark=node.start_mark)
+    count = [0] if count is None else count
+    count[0] += 1
+    if depth > _DEEPEST or count[0] > _MOST_VALUES:
+        raise yaml.MarkedYAMLError(problem="nested too deeply, or too large", problem_mark=node.start_mark)
     kind = node.tag.removeprefix(_TAG)
     if isinstance(node, yaml.ScalarNode):
         if kind == "str":
@@ -218,9 +225,9 @@ def _plain(node: yaml.Node | None, depth: int = 0) -> Any:
         if kind in _SCALARS:
             return _SCALARS[kind](node)
     elif isinstance(node, yaml.MappingNode) and kind == "map":
-        return {_plain(key, depth + 1): _plain(value, depth + 1) for key, value in node.value}
+        return {_plain(key, depth + 1, count): _plain(value, depth + 1, count) for key, value in node.value}
     elif isinstance(node, yaml.SequenceNode) and kind == "seq":
-        return [_plain(item, depth + 1) for item in node.value]
+        return [_plain(item, depth + 1, count) for item in node.value]
     raise yaml.MarkedYAMLError(problem=f"tag {node.tag!r} has no place in a cassette", problem_mark=node.start_mark)
 
 

@@ -12,11 +12,35 @@ from pytest_llmeval.cassettes.format import header
 
 Fingerprint = tuple[str, str, bytes]
 
-SECRET_PARAMETER = re.compile(
-    r"(^|[_-])(key|apikey|token|secret|sig|signature|password|credential|auth|code)$"
-    r"|^(apikey|accesstoken|x-amz-(signature|credential|security-token))$",
-    re.IGNORECASE,
-)
+# Whole names only: a country_code or a page_token is a part of the question.
+SECRET_PARAMETERS = {
+    "key",
+    "api_key",
+    "api-key",
+    "apikey",
+    "x-api-key",
+    "token",
+    "access_token",
+    "accesstoken",
+    "auth_token",
+    "refresh_token",
+    "id_token",
+    "auth",
+    "authorization",
+    "password",
+    "passwd",
+    "secret",
+    "client_secret",
+    "credential",
+    "credentials",
+    "sig",
+    "signature",
+    "x-amz-signature",
+    "x-amz-credential",
+    "x-amz-security-token",
+    "x-goog-signature",
+    "x-goog-credential",
+}
 BOUNDARY = re.compile(r'boundary="?([^";]+)"?')
 
 
@@ -82,7 +106,7 @@ def scrub_uri(uri: str) -> str:
         return uri
     parts = urlsplit(uri)
     pairs = parse_qsl(parts.query, keep_blank_values=True)
-    query = urlencode(sorted(pair for pair in pairs if not SECRET_PARAMETER.search(pair[0])))
+    query = urlencode(sorted(pair for pair in pairs if pair[0].lower() not in SECRET_PARAMETERS))
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, query, ""))
 
 

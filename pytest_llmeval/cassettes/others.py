@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from copy import deepcopy
 from typing import Any
+from urllib.parse import urlencode
 
 from vcr.cassette import Cassette as VCRCassette
 from vcr.filters import decode_response
@@ -76,19 +77,38 @@ class BoundCassette(VCRCassette):  # type: ignore[misc]  # vcrpy ships no types
             if cassette is not None:
                 exchange = cassette.open(_seen(request))
                 if exchange.recorded is None:
-                    refuse_missing_key(cassette, exchange, [str(value) for value in request.headers.values()])
+                    refuse_missing_key(cassette, exchange)
             self._exchanges[id(request)] = (request, exchange)
         return self._exchanges[id(request)][1]
 
 
 def _seen(request: VCRRequest) -> HTTPRequest:
     headers = {str(name): [_text(value)] for name, value in request.headers.items()}
-    body = request.body_bytes
-    if isinstance(body, dict):
-        # aiohttp's `json=` and `data=` reach the stub before they are encoded.
-        body = json.dumps(body).encode()
-        headers.setdefault("content-type", ["application/json"])
-    return HTTPRequest(request.method, request.uri, headers, body if isinstance(body, bytes) else _text(body).encode())
+    return HTTPRequest(request.method, request.uri, headers, _body(request.body_bytes))
+
+
+def _body(body: Any) -> bytes:
+    """Return what stands for a body: aiohttp's forms reach the stub before they are encoded."""
+    if isinstance(body, bytes):
+        return body
+    fields = getattr(body, "_fields", None)
+    if fields is not None:
+        return repr([(dict(options), _text(value)) for options, _, value in fields]).encode()
+    if isinstance(body, dict | list | tuple):
+        return urlencode(body, doseq=True).encode()
+    return _text(body).encode()
+
+
+def encoded(session: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Encode aiohttp's `json=` as aiohttp would, since vcrpy's stub takes it for a form."""
+    if kwargs.get("json") is None or kwargs.get("data") is not None:
+        return kwargs
+    serialize = getattr(session, "_json_serialize", json.dumps)
+    headers = {**(kwargs.get("headers") or {})}
+    if not any(name.lower() == "content-type" for name in headers):
+        headers["Content-Type"] = "application/json"
+    rest = {name: value for name, value in kwargs.items() if name != "json"}
+    return {**rest, "data": serialize(kwargs["json"]).encode(), "headers": headers}
 
 
 def _text(value: Any) -> str:

@@ -13,7 +13,7 @@ LOOKS_HASHED = re.compile(r"-[0-9a-f]{8}$")
 # Names that Windows reserves, with or without a suffix.
 RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)")
 # Together with the folder's name and a hash each, a path stays under 200 characters.
-LONGEST = {"module": 32, "candidate": 28, "test": 64}
+LONGEST = {"module": 28, "candidate": 24, "test": 60}
 
 
 def file_name(name: str, longest: int = LONGEST["test"]) -> str:

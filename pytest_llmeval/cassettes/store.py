@@ -103,6 +103,9 @@ class Exchange:
             headers=kept,
             content=content,
         )
+        if self.cassette.engine.redact:
+            self.cassette.engine.redact(self.request, interaction)
+            chunks = chunks if len(interaction.content) == len(content) else None
         problem = unusable(interaction)
         if problem:
             self.failed(problem)
@@ -125,12 +128,13 @@ class Exchange:
         agent = tape_format.header(self.request.headers, "user-agent")
         if agent:
             meta["client"] = agent[:80]
-        if chunks is not None and "event-stream" in interaction.content_type:
+        if "event-stream" in interaction.content_type:
             stream = sse.read_stream(interaction.content)
-            if stream.first_content is not None:
-                meta["ttft_ms"] = _offset_of(stream.first_content, chunks)
             meta["text"] = stream.text
-            meta["chunks"] = tuple(chunks)
+            if chunks is not None:
+                if stream.first_content is not None:
+                    meta["ttft_ms"] = _offset_of(stream.first_content, chunks)
+                meta["chunks"] = tuple(chunks)
         return meta
 
 
@@ -145,6 +149,7 @@ class Cassette:
 
     Attributes:
         misses: Messages of requests that had no recording, in case the code under test swallows the failure.
+        unread: Where answers came from that were not read to their end when the test ended, so are not recorded.
         closed: Whether the test is over.
         kept: Whether the file was there or has been written.
     """
@@ -155,6 +160,7 @@ class Cassette:
         self.engine = engine
         self._command = command
         self.misses: list[str] = []
+        self.unread: list[str] = []
         self.closed = False
         self.vcr_patches: contextlib.ExitStack | None = None
         self._patched = False
@@ -189,17 +195,11 @@ class Cassette:
             BaseException: The engine's `fail`: there is no recording and nothing may be recorded, or the test that
                 this request belongs to is over.
         """
-        if self.closed:
-            message = (
-                f"{scrub_uri(request.uri)} was asked after its test had ended ({self.command}). "
-                "Wait for threads and tasks before the test returns."
-            )
-            # Whatever runs this may swallow the failure, so the run must hear of it from us.
-            self.engine.late.append(message)
-            self.engine.fail(message)
-        if self.mode == "live":
-            return Exchange(self, request, -1)
         with self._lock:
+            if self.closed:
+                self._too_late(request)
+            if self.mode == "live":
+                return Exchange(self, request, -1)
             self._load_or_fail()
             if self.engine.redact:
                 self.engine.redact(request, None)
@@ -213,6 +213,15 @@ class Cassette:
             if self.replay_only:
                 self._miss(request, key)
             return self._recording(request, equals, place)
+
+    def _too_late(self, request: HTTPRequest) -> NoReturn:
+        message = (
+            f"{scrub_uri(request.uri)} was asked after its test had ended ({self.command}). "
+            "Wait for threads and tasks before the test returns."
+        )
+        # Whatever runs this may swallow the failure, so the run must hear of it from us.
+        self.engine.late.append(message)
+        self.engine.fail(message)
 
     def _replayed(self, request: HTTPRequest, interaction: Interaction) -> Exchange:
         meta = interaction.meta
@@ -245,8 +254,6 @@ class Cassette:
         """Put a good answer into its slot."""
         with self._lock:
             self._open.pop(exchange.slot, None)
-            if self.engine.redact:
-                self.engine.redact(exchange.request, interaction)
             # Keys may come into the environment while tests run, and be gone before the file is written.
             self.engine.scanner.learn()
             self._slots[exchange.slot] = interaction
@@ -258,11 +265,12 @@ class Cassette:
             self._failed[exchange.slot] = reason
             self._equals[request_fingerprint(exchange.request)].give_back(exchange.slot)
 
-    def close(self, *, interrupted: bool = False) -> None:
+    def close(self, *, interrupted: bool = False, failed: bool = False) -> None:
         """Write what was recorded. After this, requests that still come are refused.
 
         Args:
             interrupted: Whether the test may have wanted to ask more.
+            failed: Whether the test failed: a refusal (4xx) that it ended with is then no answer worth keeping.
 
         Raises:
             CassetteError: The file cannot be written; what was there before is intact.
@@ -276,23 +284,34 @@ class Cassette:
             self.closed = True
             if self.vcr_patches is not None:
                 self.vcr_patches.close()
-            for slot in list(self._open):
+            for slot, exchange in self._open.items():
                 self._failed[slot] = "the test ended before the answer did"
-            recorded = self._in_order()
+                self.unread.append(scrub_uri(exchange.request.uri))
+            recorded = self._in_order(without_last_refusals=failed)
             if recorded:
                 tape = self._tape(recorded)
                 tape.incomplete = tape.incomplete or interrupted
                 write_tape(self.path, tape, self.engine.scanner, first_wins=self._first_wins())
                 self.kept = True
 
-    def _in_order(self) -> list[Interaction]:
+    def _in_order(self, *, without_last_refusals: bool) -> list[Interaction]:
         """Return what was recorded: in the order in which it was issued, equal requests by their places."""
-        slots = list(self._slots)
+        slots = self._slots
+        while without_last_refusals and slots and (slots[-1] is None or slots[-1].status >= 400):
+            # An unknown model or an empty purse: kept, it would replay after it was mended.
+            slots.pop()
+            self._failed[len(slots)] = "refused"
+            for equals in self._equals.values():
+                equals.forget(len(slots))
+        ordered = list(slots)
         for equals in self._equals.values():
             by_place = [equals.slots[place] for place in sorted(equals.slots)]
             for position, slot in zip(sorted(by_place), by_place, strict=True):
-                slots[position] = self._slots[slot]
-        return [interaction for interaction in slots if interaction is not None]
+                ordered[position] = slots[slot]
+                if slots[slot] is not None:
+                    # Other clients than the SDKs do not say that they try again; that they got an answer shows it.
+                    self._failed = {failed: why for failed, why in self._failed.items() if failed not in by_place}
+        return [interaction for interaction in ordered if interaction is not None]
 
     def _first_wins(self) -> bool:
         return self.mode in ("once", "none") and not self.kept

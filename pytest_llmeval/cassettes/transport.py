@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from types import ModuleType
@@ -10,7 +11,8 @@ from typing import Any
 
 from pytest_llmeval.cassettes.format import Interaction
 from pytest_llmeval.cassettes.imports import when_imported
-from pytest_llmeval.cassettes.matching import HTTPRequest
+from pytest_llmeval.cassettes.matching import HTTPRequest, scrub_uri
+from pytest_llmeval.cassettes.stale import plain
 from pytest_llmeval.cassettes.store import Cassette, Exchange, running_cassette
 from pytest_llmeval.standins import MISSING_KEY
 
@@ -51,7 +53,7 @@ def _sync_handler(module: Any, original: Callable[..., Any], streams: Any) -> Ca
         exchange = cassette.open(_seen(request))
         if exchange.recorded is not None:
             return _replayed(module, streams.replay, exchange, exchange.recorded)
-        refuse_missing_key(cassette, exchange, request.headers.values())
+        refuse_missing_key(cassette, exchange)
         try:
             response = original(self, request)
         except BaseException as exc:
@@ -72,7 +74,7 @@ def _async_handler(module: Any, original: Callable[..., Any], streams: Any) -> C
         exchange = cassette.open(_seen(request))
         if exchange.recorded is not None:
             return _replayed(module, streams.replay, exchange, exchange.recorded)
-        refuse_missing_key(cassette, exchange, request.headers.values())
+        refuse_missing_key(cassette, exchange)
         try:
             response = await original(self, request)
         except BaseException as exc:
@@ -94,24 +96,24 @@ def cassette_for(host: str, port: int | None) -> Cassette | None:
     return cassette
 
 
-def refuse_missing_key(cassette: Cassette, exchange: Exchange, header_values: Any) -> None:
+def refuse_missing_key(cassette: Cassette, exchange: Exchange) -> None:
     """Fail a request that would go out with the stand-in for a key that is not set."""
-    for value in header_values:
-        _, found, rest = value.partition(MISSING_KEY)
+    request = exchange.request
+    places = [request.uri, request.body.decode("utf-8", "replace")]
+    places += [value for values in request.headers.values() for value in values]
+    for text in places:
+        _, found, rest = text.partition(MISSING_KEY)
         if found:
             exchange.failed("no key")
-            variable = rest.lstrip("-").split(" ")[0] or "the provider's key variable"
+            name = re.match(r"-([A-Za-z0-9_]+)", rest)
+            variable = name.group(1) if name else "the provider's key variable"
             message = (
                 f"No key: {variable} is not set, and this request has no recording to replay.\n"
-                f"  {exchange.request.method} {exchange.request.uri}\n"
-                f"Set {variable} to record it:  {cassette.command} --llm-record={_recording_mode(cassette)}"
+                f"  {request.method} {plain(scrub_uri(request.uri))}\n"
+                f"Set {variable} to record it:  {cassette.command} --llm-record={cassette.mode}"
             )
             cassette.misses.append(message)
             cassette.engine.fail(message)
-
-
-def _recording_mode(cassette: Cassette) -> str:
-    return cassette.mode if cassette.mode != "none" else "once"
 
 
 def _seen(request: Any) -> HTTPRequest:

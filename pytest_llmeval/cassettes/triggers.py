@@ -14,18 +14,15 @@ from pytest_llmeval.cassettes.store import running_cassette
 from pytest_llmeval.cassettes.transport import cassette_for
 
 # vcrpy's stubs put the real classes back for moments, for all threads: a second thread would then reach the network.
-_one_at_a_time = threading.RLock()
+_lock = threading.RLock()
+PATIENCE = 60.0
 
 
 @contextmanager
 def installed() -> Iterator[None]:
-    """Watch aiohttp, urllib3 (so requests and boto3 too) and urllib, also where they are imported later."""
+    """Watch aiohttp, urllib3 (so requests and boto3 too) urllib and http.client, also where they are imported later."""
     with ExitStack() as undo:
-        for name, patch in (
-            ("aiohttp", _patch_aiohttp),
-            ("urllib3", _patch_urllib3),
-            ("urllib.request", _patch_urllib),
-        ):
+        for name, patch in PATCHES.items():
             undo.enter_context(when_imported(name, _undoable(undo, patch)))
         yield
 
@@ -42,9 +39,9 @@ def _patch_aiohttp(module: ModuleType) -> Callable[[], None]:
     async def request(self: Any, method: str, url: Any, **kwargs: Any) -> Any:
         if running_cassette.get() is None:
             return await original(self, method, url, **kwargs)
-        from pytest_llmeval.cassettes.others import aiohttp_request
+        from pytest_llmeval.cassettes.others import aiohttp_request, encoded
 
-        return await aiohttp_request(original)(self, method, url, **kwargs)
+        return await aiohttp_request(original)(self, method, url, **encoded(self, kwargs))
 
     return _replace(session, "_request", request)
 
@@ -57,8 +54,7 @@ def _patch_urllib3(module: ModuleType) -> Callable[[], None]:
     def urlopen(self: Any, *args: Any, **kwargs: Any) -> Any:
         if cassette_for(self.host, self.port) is None:
             return original(self, *args, **kwargs)
-        with _one_at_a_time:
-            _patch_running()
+        with _one_at_a_time():
             return original(self, *args, **kwargs)
 
     return _replace(pool, "urlopen", urlopen)
@@ -72,19 +68,49 @@ def _patch_urllib(module: ModuleType) -> Callable[[], None]:
     def open_(self: Any, *args: Any, **kwargs: Any) -> Any:
         if running_cassette.get() is None:
             return original(self, *args, **kwargs)
-        with _one_at_a_time:
-            _patch_running()
+        with _one_at_a_time():
             return original(self, *args, **kwargs)
 
     return _replace(opener, "open", open_)
 
 
-def _patch_running() -> None:
-    cassette = running_cassette.get()
-    if cassette is not None and cassette.claim_vcr():
-        from pytest_llmeval.cassettes.others import patch_for
+def _patch_http_client(module: ModuleType) -> Callable[[], None]:
+    connection = module.HTTPConnection
+    original = connection.connect
 
-        patch_for(cassette)
+    @functools.wraps(original)
+    def connect(self: Any) -> Any:
+        cassette = cassette_for(self.host, self.port)
+        # With vcrpy's patchers in place, its stubs have looked the request up and want it sent.
+        if cassette is not None and cassette.vcr_patches is None and cassette.mode != "live" and cassette.replay_only:
+            message = (
+                f"http.client wants to reach {self.host}:{self.port}, which replay does not allow and cannot answer. "
+                "Use urllib.request, requests or httpx, which are recorded, or name the host in llm_passthrough."
+            )
+            cassette.misses.append(message)
+            cassette.engine.fail(message)
+        return original(self)
+
+    return _replace(connection, "connect", connect)
+
+
+@contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """Let one request of the running test through vcrpy's stubs, which are put in place for the first."""
+    cassette = running_cassette.get()
+    if not _lock.acquire(timeout=PATIENCE) and cassette is not None:
+        cassette.engine.fail(
+            f"A request waited {PATIENCE:.0f} s for another one of this test. If one of them goes to a server of the "
+            "test's own, name its host in llm_passthrough."
+        )
+    try:
+        if cassette is not None and cassette.claim_vcr():
+            from pytest_llmeval.cassettes.others import patch_for
+
+            patch_for(cassette)
+        yield
+    finally:
+        _lock.release()
 
 
 def _replace(owner: Any, name: str, value: Any) -> Callable[[], None]:
@@ -97,3 +123,11 @@ def _replace(owner: Any, name: str, value: Any) -> Callable[[], None]:
             setattr(owner, name, before)
 
     return undo
+
+
+PATCHES = {
+    "aiohttp": _patch_aiohttp,
+    "urllib3": _patch_urllib3,
+    "urllib.request": _patch_urllib,
+    "http.client": _patch_http_client,
+}

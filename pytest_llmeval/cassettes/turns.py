@@ -73,7 +73,7 @@ class Equals:
     _taken: set[int] = field(default_factory=set)
     _failed: list[int] = field(default_factory=list)
     _next: int = 0
-    _starts: dict[int, int] = field(default_factory=dict)
+    _starts: dict[object, int] = field(default_factory=dict)
 
     @property
     def asked(self) -> int:
@@ -92,7 +92,7 @@ class Equals:
             self._next += 1
         place = self._next
         if turn is not None:
-            place = self._starts.setdefault(id(turn.batch), self._next) + turn.rank
+            place = self._starts.setdefault(turn.batch, self._next) + turn.rank
         if retry and self._failed:
             place = place if place in self._failed else self._failed[0]
             self._failed.remove(place)
@@ -104,6 +104,10 @@ class Equals:
     def answer(self, place: int) -> Interaction | None:
         """Return the recorded answer of a place."""
         return self.recorded[place] if place < len(self.recorded) else None
+
+    def forget(self, slot: int) -> None:
+        """Drop a slot whose answer is not kept after all."""
+        self.slots = {place: taken for place, taken in self.slots.items() if taken != slot}
 
     def give_back(self, slot: int) -> None:
         """Note that the request of a slot failed: a retry of it comes back to its place."""

@@ -105,7 +105,7 @@ def connection_of(endpoint: Endpoint, candidate: Candidate) -> Connection:
     from_env = os.environ.get(endpoint.base_url_env, "").strip() if endpoint.base_url_env else ""
     base_url = candidate.base_url or from_env or endpoint.base_url
     host = _host(base_url, candidate)
-    own_host = host == urlsplit(endpoint.base_url).hostname
+    own_host = _origin(base_url) == _origin(endpoint.base_url)
     trusted = own_host or candidate.base_url is None
     key, key_env = _key((candidate.api_key_env,) if candidate.api_key_env else endpoint.key_envs if trusted else ())
     hosting = endpoint.hosting
@@ -158,6 +158,11 @@ def _key(variables: tuple[str, ...]) -> tuple[str, str | None]:
             return key, name
     # With the variable's name, which the transport tells when it refuses to send this.
     return f"{MISSING_KEY}-{variables[0]}", variables[0]
+
+
+def _origin(base_url: str) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(base_url)
+    return parts.scheme, parts.hostname, parts.port or {"https": 443, "http": 80}.get(parts.scheme)
 
 
 def _host(base_url: str, candidate: Candidate) -> str:

@@ -60,7 +60,10 @@ def _errors(rows: Rows) -> Iterator[Note]:
             yield "errors", f"{_clip(row.name)}: {_calls(row.call_errors.total())} without an answer: {kinds}"
         if row.other_errors:
             tests = f"{row.other_errors:,} test{'s' * (row.other_errors != 1)}"
-            yield "errors", f"{_clip(row.name)}: {tests} without a verdict though no call failed"
+            yield (
+                "errors",
+                f"{_clip(row.name)}: {tests} without a verdict: a recording is missing or stale, or the setup failed",
+            )
 
 
 def _kind(kind: str, count: int) -> str:

@@ -56,13 +56,28 @@ def test_a_failure_that_passes_is_not_recorded(project: Project, status: int, ki
     project.outcomes(passed=1)
 
 
-def test_a_refusal_of_the_request_itself_replays(project: Project) -> None:
+def test_a_refusal_that_the_test_expects_replays(project: Project) -> None:
     project.server.failures.append(400)
+    project.write("""
+        import pytest
+        from pytest_llmeval import ProviderError
+
+        def test_ask(llm):
+            with pytest.raises(ProviderError, match="scripted 400"):
+                llm.complete("Hi")
+    """)
+    project.outcomes(passed=1)
+    project.stop_server()
+    project.outcomes("--llm-record=none", passed=1)
+
+
+@pytest.mark.parametrize("status", [400, 404])
+def test_a_refusal_that_a_test_fails_with_is_not_kept(project: Project, status: int) -> None:
+    project.server.failures.append(status)
     project.write(ASK)
     project.outcomes(failed=1)
-    project.stop_server()
-    result = project.outcomes("--llm-record=none", failed=1)
-    result.stdout.fnmatch_lines(["E*ProviderError: chat: the server refused the request (400): scripted 400."])
+    assert project.recordings() == []
+    project.outcomes(passed=1)
 
 
 def test_a_recording_that_lacks_an_answer_is_completed_by_the_next_run(project: Project) -> None:

@@ -325,7 +325,7 @@ def test_errors_are_counted_by_kind_and_explained() -> None:
 
 def test_a_test_that_failed_to_start_is_told_from_a_failed_call() -> None:
     text = render(record("a", score=None), record("a", call()))
-    assert note(text, "errors") == "a: 1 test without a verdict though no call failed"
+    assert note(text, "errors") == "a: 1 test without a verdict: a recording is missing or stale, or the setup failed"
 
 
 def test_unpinned_models_are_named_with_what_answered() -> None:

@@ -1,0 +1,189 @@
+"""The examples replay: without a network, without a key, with the same figures in one process and in two."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import pytest
+
+from pytest_llmeval.cassettes.redact import SecretScanner
+from tests.integration.conftest import OTHERS
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+CANDIDATES = {"smollm2": 54, "gemma3": 54, "smollm2-messages": 27}
+WITHOUT_CANDIDATE = 3
+MOST_BYTES = 1_500_000
+# One of the examples is async, and anyio is what it asks for.
+BLOCKED = [f"-pno:{name}" for name in OTHERS if name != "anyio"]
+
+# Written into the copy: the network is off, and what the run measured is kept.
+CONFTEST = """
+import json
+import socket
+from pathlib import Path
+
+def refuse(self, address, *rest):
+    raise AssertionError(f"the network is off, and {address} was asked")
+
+socket.socket.connect = socket.socket.connect_ex = refuse
+
+def pytest_llmeval_run_finished(run):
+    records = [test.to_json() for test in run.tests]
+    Path(__file__).with_name("run.json").write_text(json.dumps(records), encoding="utf-8")
+"""
+
+
+@dataclass(frozen=True)
+class Replay:
+    """One run of the examples in a process of its own."""
+
+    exit_code: int
+    output: str
+    records: list[dict[str, Any]]
+
+    def of(self, candidate: str) -> list[dict[str, Any]]:
+        """Return the records of a candidate."""
+        return [record for record in self.records if record["candidate"] == candidate]
+
+    def summary(self) -> list[str]:
+        """Return the lines of the summary."""
+        lines = self.output.splitlines()
+        start = next(number for number, line in enumerate(lines) if "LLM evaluation" in line) + 1
+        end = next(number for number, line in enumerate(lines[start:], start) if line.startswith("===="))
+        return [line for line in lines[start:end] if line]
+
+
+def copy_examples(folder: Path) -> Path:
+    copy = folder / "examples"
+    shutil.copytree(EXAMPLES, copy, ignore=shutil.ignore_patterns("__pycache__", ".pytest_cache"))
+    (copy / "conftest.py").write_text(CONFTEST, encoding="utf-8")
+    return copy
+
+
+def replay(copy: Path, *args: str) -> Replay:
+    """Run `pytest examples` from the folder above, as CI would."""
+    unwanted = re.compile(r".*(_API_KEY|_AUTH_TOKEN|_BASE_URL)|PYTEST_.*|COV_.*")
+    environ = {name: value for name, value in os.environ.items() if not unwanted.fullmatch(name)}
+    environ |= {"CI": "1", "COLUMNS": "120", "PYTHONUTF8": "1"}
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *BLOCKED, "examples", *args],
+        cwd=copy.parent,
+        env=environ,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=False,
+    )
+    kept = copy / "run.json"
+    records = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else []
+    return Replay(done.returncode, done.stdout + done.stderr, records)
+
+
+def lines_in_any_order(run: Replay) -> list[str]:
+    return sorted(line.removeprefix("scores").strip() for line in run.summary())
+
+
+def by_node(run: Replay) -> dict[str, dict[str, Any]]:
+    return {record["nodeid"]: record for record in run.records}
+
+
+@pytest.fixture(scope="module")
+def replayed(tmp_path_factory: pytest.TempPathFactory) -> Replay:
+    return replay(copy_examples(tmp_path_factory.mktemp("plain")))
+
+
+def test_every_example_passes_without_network_or_key(replayed: Replay) -> None:
+    assert replayed.exit_code == 0, replayed.output
+    assert f"{sum(CANDIDATES.values()) + WITHOUT_CANDIDATE} passed" in replayed.output
+    assert "record=none (default where CI is set)" in replayed.output
+    assert all(call["replayed"] for record in replayed.records for call in record["calls"])
+
+
+def test_the_summary_has_a_row_for_each_candidate(replayed: Replay) -> None:
+    passed = Counter(record["candidate"] for record in replayed.records if record["outcome"] == "passed")
+    assert {name: passed[name] for name in CANDIDATES} == CANDIDATES
+    rows = [line.split() for line in replayed.summary()]
+    for name, tests in CANDIDATES.items():
+        (row,) = (row for row in rows if row[0] == name and len(row) > 8)
+        assert f"{tests}/{tests}" in row
+        assert row[-1] == "free"
+
+
+def test_the_readme_shows_the_summary_of_the_run(replayed: Replay) -> None:
+    shown = (EXAMPLES / "README.md").read_text(encoding="utf-8").splitlines()
+    assert [line for line in replayed.summary() if line not in shown] == []
+
+
+def test_two_processes_give_the_same_figures(replayed: Replay, tmp_path: Path) -> None:
+    pytest.importorskip("xdist")
+    parallel = replay(copy_examples(tmp_path), "-n2")
+    assert parallel.exit_code == 0, parallel.output
+    # The named scores are listed in the order in which their tests finished.
+    assert lines_in_any_order(parallel) == lines_in_any_order(replayed)
+    assert by_node(parallel) == by_node(replayed)
+
+
+def test_one_word_of_the_prompt_changed_is_shown_as_stale(tmp_path: Path) -> None:
+    copy = copy_examples(tmp_path)
+    source = copy / "tickets" / "test_tickets.py"
+    text = source.read_text(encoding="utf-8")
+    assert text.count("who writes the message") == 1
+    source.write_text(text.replace("who writes the message", "who sent the message"), encoding="utf-8")
+    result = replay(copy, "-k", "damaged-order")
+    assert result.exit_code == 1
+    assert "3 failed" in result.output
+    cassette = "examples/tickets/llm_cassettes/test_tickets/gemma3/test_ticket[damaged-order].yaml"
+    assert f"{cassette} is stale" in result.output
+    assert "Extract who [-writes-] {+sent+} the message, the issue" in result.output
+    test = "examples/tickets/test_tickets.py::test_ticket[gemma3-damaged-order]"
+    assert f"pytest '{test}' --llm-record=all" in result.output
+    assert {record["outcome"] for record in result.records} == {"error"}
+
+
+@pytest.mark.parametrize(
+    ("score", "better", "worse"),
+    [("ticket", "gemma3", "smollm2"), ("ticket without examples", "smollm2", "gemma3"), ("topic", "smollm2", "gemma3")],
+)
+def test_which_model_is_better_depends_on_the_task_as_the_readme_says(
+    replayed: Replay, score: str, better: str, worse: str
+) -> None:
+    means = {
+        name: fmean(record["scores"][score] for record in replayed.of(name) if score in record["scores"])
+        for name in (better, worse)
+    }
+    assert means[better] > means[worse] + 0.1
+    line = re.search(rf"^\| {score} +\|.*$", (EXAMPLES / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert line is not None
+    assert all(f"{mean:.2f}" in line[0] for mean in means.values())
+
+
+def test_some_answers_are_cut_and_so_are_no_json(replayed: Replay) -> None:
+    checked = sum(record["json_checked"] for record in replayed.of("gemma3"))
+    valid = sum(record["json_valid"] for record in replayed.of("gemma3"))
+    assert 0 < valid < checked
+
+
+def test_every_recording_belongs_to_a_test(replayed: Replay) -> None:
+    used = {record["cassette"] for record in replayed.records}
+    assert used == {path.relative_to(EXAMPLES).as_posix() for path in EXAMPLES.rglob("*.yaml")}
+
+
+def test_the_recordings_are_small_and_hold_no_secret_and_no_path() -> None:
+    scanner = SecretScanner({})
+    size = 0
+    for path in EXAMPLES.rglob("*.yaml"):
+        text = path.read_text(encoding="utf-8")
+        size += len(text.encode())
+        assert scanner.find(text) == [], path
+        assert not re.search(r"/home/|/Users/|/root/|/tmp/|[A-Z]:\\", text), path
+    assert 0 < size < MOST_BYTES
