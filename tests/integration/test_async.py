@@ -76,8 +76,8 @@ def test_an_async_test_records_and_replays(project: Project, without: tuple[str,
     project.stop_server()
     project.run("--llm-record=none", without=without).assert_outcomes(passed=4)
     replayed = {test.nodeid: test for test in project.records().tests}
-    assert [len(test.calls) for test in replayed.values()] == [1, 5, 1, 0]
-    assert [test.score for test in replayed.values()] == [0.25, 1.0, 0.75, 1.0]
+    assert [len(test.calls) for test in replayed.values()] == [0, 1, 5, 1]
+    assert [test.score for test in replayed.values()] == [1.0, 0.75, 1.0, 0.25]
     for nodeid, test in replayed.items():
         assert {call.latency_ms for call in test.calls} == {call.latency_ms for call in recorded[nodeid].calls}
 
