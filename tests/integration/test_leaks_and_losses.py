@@ -14,6 +14,9 @@ from pytest_llmeval.providers.endpoints import OPENAI, connection_of
 from tests.integration.conftest import Project
 
 KEY = "correct-horse-battery-staple-of-the-bank"
+# pytest-asyncio warns where its loop scope is not set.
+LOOP_SCOPE = ("-o", "asyncio_default_fixture_loop_scope=function")
+WITHOUT = ("llmock", "recording", "anyio", "rerunfailures", "cacheprovider")
 HTTPX = """
 import httpx, pytest
 
@@ -147,7 +150,7 @@ def test_an_async_stream_that_is_left_open_is_told(project: Project) -> None:
         async def test_that_keeps_the_loop_open():
             pass
     """)
-    result = project.run(without=("llmock", "recording", "anyio", "rerunfailures", "cacheprovider"))
+    result = project.run(*LOOP_SCOPE, without=WITHOUT)
     result.assert_outcomes(passed=2, errors=1)
     result.stdout.fnmatch_lines(["The answer of *was not read to its end*"])
 
@@ -265,8 +268,7 @@ def test_aiohttps_json_and_forms_are_told_apart(project: Project) -> None:
                     async with session.post("{project.server.url}/x", **body) as response:
                         assert await response.json()
     """)
-    without = ("llmock", "recording", "anyio", "rerunfailures", "cacheprovider")
-    project.run(without=without).assert_outcomes(passed=1)
+    project.run(*LOOP_SCOPE, without=WITHOUT).assert_outcomes(passed=1)
     assert json.dumps(project.server.asked[0]) == json.dumps({"a": "1"})
     project.stop_server()
-    project.run("--llm-record=none", without=without).assert_outcomes(passed=1)
+    project.run("--llm-record=none", *LOOP_SCOPE, without=WITHOUT).assert_outcomes(passed=1)
