@@ -20,7 +20,7 @@ LAYERS = {
     "logic": "cassettes providers prices jsontext checks compare comparators fieldscores scoring",
     "doing": "client session",
     "output": "reports",
-    "pytest side": "hookspecs collector widefixtures plugin",
+    "pytest side": "hookspecs collector widefixtures plugin cli",
 }
 
 #: Who may import what is neither ours nor in the standard library. `plugin` is loaded in every run of every project,

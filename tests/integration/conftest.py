@@ -40,7 +40,15 @@ prices = { input = 1.0, output = 10.0 }
 max_retries = 2"""
 
 # Plugins that are installed beside ours and have no part in most tests.
-OTHERS = ("llmock", "recording", "asyncio", "anyio", "rerunfailures", "cacheprovider")
+OTHERS = (
+    *("llmock", "recording", "asyncio", "anyio", "rerunfailures"),
+    *("randomly", "timeout", "pytest_cov", "cacheprovider"),
+)
+
+
+def others_but(*wanted: str) -> tuple[str, ...]:
+    """Return the plugins to leave out where some are wanted."""
+    return tuple(name for name in OTHERS if name not in wanted)
 
 
 class Runs:

@@ -12,12 +12,12 @@ from pytest_llmeval.candidates import Candidate
 from pytest_llmeval.cassettes.format import Interaction, Tape, dumps, loads
 from pytest_llmeval.errors import CassetteError
 from pytest_llmeval.providers.endpoints import OPENAI, connection_of
-from tests.integration.conftest import Project
+from tests.integration.conftest import Project, others_but
 
 KEY = "correct-horse-battery-staple-of-the-bank"
 # pytest-asyncio warns where its loop scope is not set.
 LOOP_SCOPE = ("-o", "asyncio_default_fixture_loop_scope=function")
-WITHOUT = ("llmock", "recording", "anyio", "rerunfailures", "cacheprovider")
+WITHOUT = others_but("asyncio")
 HTTPX = """
 import httpx, pytest
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pytest_llmeval.records import TestRecord
-from tests.integration.conftest import OTHERS, Project, junit_properties
+from tests.integration.conftest import Project, junit_properties, others_but
 
 SCORES = {
     "pass without a score": ("llm.complete('x')", "passed", 1.0, {}),
@@ -189,7 +189,7 @@ def test_plain(request):
 def test_a_test_that_is_run_again_leaves_one_record(project: Project) -> None:
     pytest.importorskip("pytest_rerunfailures")
     project.write('def test_it(llm):\n    assert llm.complete("x").json()["n"] == 2\n')
-    others = tuple(name for name in OTHERS if name != "rerunfailures")
+    others = others_but("rerunfailures")
     result = project.run("--reruns=2", "--llm-record=all", "--junitxml=report.xml", without=others)
     result.assert_outcomes(passed=1)
     record = the_record(project)
