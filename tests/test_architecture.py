@@ -17,7 +17,7 @@ PACKAGE = "pytest_llmeval"
 #: From the bottom up. A module imports from its own layer or from those before it. A folder stands for all its modules.
 LAYERS = {
     "values": "errors candidates response records running options settings standins stats display",
-    "logic": "cassettes providers prices jsontext checks compare comparators fieldscores scoring",
+    "logic": "cassettes providers prices recorded jsontext checks compare comparators fieldscores scoring",
     "doing": "client session",
     "output": "reports",
     "pytest side": "hookspecs collector widefixtures plugin cli",

@@ -10,6 +10,8 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +55,16 @@ class Interaction:
     def content_type(self) -> str:
         """Content type of the answer, or an empty string."""
         return header(self.headers, "content-type")
+
+    @property
+    def recorded_at(self) -> datetime | None:
+        """When it was recorded; stock vcrpy does not note that, but may have kept the server's date."""
+        text, date = self.meta.get("recorded_at"), header(self.headers, "date")
+        try:
+            when = datetime.fromisoformat(str(text)) if text else parsedate_to_datetime(date) if date else None
+        except ValueError:
+            return None
+        return when.replace(tzinfo=UTC) if when is not None and when.tzinfo is None else when
 
 
 @dataclass(slots=True)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from pytest_llmeval.cassettes.format import header
+from pytest_llmeval.cassettes.ignoring import NOTHING, Ignored
 
 Fingerprint = tuple[str, str, bytes]
 
@@ -46,16 +47,21 @@ BOUNDARY = re.compile(r'boundary="?([^";]+)"?')
 
 @dataclass(slots=True)
 class HTTPRequest:
-    """A request as a cassette sees it. Redaction hooks may change it in place."""
+    """A request as a cassette sees it. Redaction hooks may change it in place.
+
+    Attributes:
+        ignore: Rules for parts that vary by nature, which a hook may add to; see `cassettes.ignoring`.
+    """
 
     method: str
     uri: str
     headers: dict[str, list[str]]
     body: bytes
+    ignore: list[str] = field(default_factory=list)
 
 
-def fingerprint(method: str, uri: str, body: bytes, content_type: str) -> Fingerprint:
-    """Return what makes two requests the same.
+def fingerprint(method: str, uri: str, body: bytes, content_type: str, ignored: Ignored = NOTHING) -> Fingerprint:
+    """Return what makes two requests the same, but for parts that are ignored.
 
     JSON bodies count by value: order of keys, white space, `0` for `0.0` and ``"stream": false`` make no difference.
 
@@ -63,19 +69,22 @@ def fingerprint(method: str, uri: str, body: bytes, content_type: str) -> Finger
     >>> a == fingerprint("POST", "http://x/v1", b'{"a":2,"b":1,"stream":false}', "application/json")
     True
     """
-    return method.upper(), scrub_uri(uri), canonical_body(body, content_type)
+    uri = scrub_uri(uri)
+    return method.upper(), ignored.uri(uri) if ignored else uri, canonical_body(body, content_type, ignored)
 
 
-def canonical_body(body: bytes, content_type: str) -> bytes:
+def canonical_body(body: bytes, content_type: str, ignored: Ignored = NOTHING) -> bytes:
     """Return the bytes that are compared."""
     if not body:
         return b""
     boundary = BOUNDARY.search(content_type)
     if boundary:
-        return body.replace(boundary.group(1).encode(), b"boundary")
-    data = json_body(body)
+        body = body.replace(boundary.group(1).encode(), b"boundary")
+    data = None if boundary else json_body(body)
     if data is None:
-        return body
+        return ignored.bytes(body)
+    if ignored:
+        data = ignored.data(data)
     if isinstance(data, dict) and data.get("stream") is False:
         del data["stream"]
     return json.dumps(data, sort_keys=True, separators=(",", ":")).encode("utf-8", "surrogatepass")
@@ -110,6 +119,6 @@ def scrub_uri(uri: str) -> str:
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, query, ""))
 
 
-def request_fingerprint(request: HTTPRequest) -> Fingerprint:
+def request_fingerprint(request: HTTPRequest, ignored: Ignored = NOTHING) -> Fingerprint:
     """Return the fingerprint of a request."""
-    return fingerprint(request.method, request.uri, request.body, header(request.headers, "content-type"))
+    return fingerprint(request.method, request.uri, request.body, header(request.headers, "content-type"), ignored)

@@ -54,6 +54,21 @@ def read_stream(body: bytes) -> Stream:
     return Stream("".join(texts), first, not broken and (finished or unknown_protocol))
 
 
+def json_events(body: bytes) -> Iterator[dict[str, Any]]:
+    """Yield the events of a stream that are JSON objects.
+
+    >>> list(json_events(b'data: {"a": 1}' + bytes([10, 10]) + b"data: [DONE]"))
+    [{'a': 1}]
+    """
+    for _, data in _events(body):
+        try:
+            event = json.loads(data)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(event, dict):
+            yield event
+
+
 def _events(body: bytes) -> Iterator[tuple[int, str]]:
     """Yield (byte offset of the event's end, its data), an event a blank line."""
     position = 0

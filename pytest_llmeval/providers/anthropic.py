@@ -17,7 +17,8 @@ from pytest_llmeval.providers.families import parameters, split_known
 from pytest_llmeval.providers.faults import AdapterError, SDKErrors
 from pytest_llmeval.providers.sdk import Plan, SDKProvider, StreamReader, UnsupportedSchemaError
 from pytest_llmeval.providers.structured import with_prompt
-from pytest_llmeval.response import Response, ToolCall, Usage
+from pytest_llmeval.providers.usage import anthropic_usage
+from pytest_llmeval.response import Response, ToolCall
 
 ARGUMENTS = frozenset(inspect.signature(Messages.create).parameters) - {"self"}
 
@@ -77,7 +78,7 @@ class AnthropicProvider(SDKProvider[anthropic.Anthropic, anthropic.AsyncAnthropi
         ]
         return Response(
             "".join(block.text for block in answer.content if block.type == "text"),
-            usage=usage_of(_dumped(answer.usage)),
+            usage=anthropic_usage(_dumped(answer.usage)),
             model=answer.model,
             finish_reason=answer.stop_reason,
             tool_calls=calls,
@@ -140,7 +141,7 @@ class _Reader:
             raise AdapterError("truncated", f"no stop reason after {sum(map(len, self._text))} characters")
         return Response(
             "".join(self._text),
-            usage=usage_of(self._usage),
+            usage=anthropic_usage(self._usage),
             model=self._model,
             finish_reason=self._stop,
             tool_calls=[
@@ -149,30 +150,6 @@ class _Reader:
             ],
             raw=self._events,
         )
-
-
-def usage_of(usage: Mapping[str, Any]) -> Usage:
-    """Return the tokens of an Anthropic `usage`, whose `input_tokens` leave out what the prompt cache read or wrote.
-
-    >>> usage_of({"input_tokens": 5, "output_tokens": 7, "cache_read_input_tokens": 100}).input_tokens
-    105
-    """
-    read, cached, written = (
-        _count(usage, name) for name in ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
-    )
-    details = usage.get("output_tokens_details")
-    return Usage(
-        input_tokens=None if read is None else read + (cached or 0) + (written or 0),
-        output_tokens=_count(usage, "output_tokens"),
-        cached_tokens=cached,
-        cache_write_tokens=written,
-        reasoning_tokens=_count(details, "thinking_tokens") if isinstance(details, Mapping) else None,
-    )
-
-
-def _count(usage: Mapping[str, Any], name: str) -> int | None:
-    value = usage.get(name)
-    return value if isinstance(value, int) and value >= 0 else None
 
 
 def _dumped(usage: Any) -> dict[str, Any]:

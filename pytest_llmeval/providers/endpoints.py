@@ -123,6 +123,21 @@ def connection_of(endpoint: Endpoint, candidate: Candidate) -> Connection:
     )
 
 
+def endpoint_of(url: str, provider: str | None = None) -> Endpoint | None:
+    """Return the row of a provider, or where none is named, the row whose own address a URL belongs to.
+
+    >>> endpoint_of("https://api.anthropic.com/v1/messages").name
+    'anthropic'
+    """
+    rows = (*OPENAI_COMPATIBLE, ANTHROPIC)
+    try:
+        origin = _origin(url)
+    except ValueError:
+        return None
+    found = (row for row in rows if (row.name == provider if provider else _origin(row.base_url) == origin))
+    return next(found, None)
+
+
 def builtin_providers() -> dict[str, ProviderFactory]:
     """Return the providers that come with the package. A factory imports its SDK when it is called, not before.
 

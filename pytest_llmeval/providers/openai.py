@@ -17,7 +17,8 @@ from pytest_llmeval.providers.families import parameters, split_known
 from pytest_llmeval.providers.faults import AdapterError, SDKErrors, upstream_error
 from pytest_llmeval.providers.sdk import Plan, SDKProvider, StreamReader
 from pytest_llmeval.providers.structured import response_format, with_prompt
-from pytest_llmeval.response import Response, ToolCall, Usage
+from pytest_llmeval.providers.usage import openai_usage
+from pytest_llmeval.response import Response, ToolCall
 
 ARGUMENTS = frozenset(inspect.signature(Completions.create).parameters) - {"self"}
 
@@ -107,7 +108,7 @@ class OpenAIProvider(SDKProvider[openai.OpenAI, openai.AsyncOpenAI]):
         return _Reader(self)
 
     def _counted(self, answer: ChatCompletion | ChatCompletionChunk) -> Response:
-        response = Response("", usage=usage_of(answer.usage), model=answer.model)
+        response = Response("", usage=openai_usage(answer.usage), model=answer.model)
         cost = getattr(answer.usage, "cost", None)
         if self.connection.reports_cost and cost is not None:
             response.reported_cost = _decimal(cost)
@@ -176,33 +177,6 @@ class _Reader:
         response.tool_calls = [ToolCall(call["id"], call["name"], call["arguments"]) for call in self._calls]
         response.raw = self._chunks
         return response
-
-
-def usage_of(usage: Any) -> Usage:
-    """Return the tokens of an OpenAI `usage`.
-
-    Gemini leaves reasoning out of `completion_tokens` and counts it in the total only, which is what it bills.
-    """
-    if usage is None:
-        return Usage()
-    read, written, total = (_count(usage, name) for name in ("prompt_tokens", "completion_tokens", "total_tokens"))
-    details = getattr(usage, "prompt_tokens_details", None)
-    reasoning = _count(getattr(usage, "completion_tokens_details", None), "reasoning_tokens")
-    if read is not None and written is not None and total is not None and total > read + written:
-        reasoning = reasoning or total - read - written
-        written = total - read
-    return Usage(
-        input_tokens=read,
-        output_tokens=written,
-        cached_tokens=_count(details, "cached_tokens"),
-        cache_write_tokens=_count(details, "cache_write_tokens"),
-        reasoning_tokens=reasoning,
-    )
-
-
-def _count(holder: Any, name: str) -> int | None:
-    value = getattr(holder, name, None)
-    return value if isinstance(value, int) and value >= 0 else None
 
 
 def _decimal(value: Any) -> Decimal | None:
