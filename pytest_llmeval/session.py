@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from pytest_llmeval.candidates import Candidate, is_unpinned, resolve_candidate, split_names
 from pytest_llmeval.cassettes import transport, triggers
+from pytest_llmeval.cassettes.engine import Engine
 from pytest_llmeval.cassettes.paths import cassette_path, fixture_path
 from pytest_llmeval.cassettes.redact import SecretScanner
-from pytest_llmeval.cassettes.store import Cassette, Engine, running_cassette
+from pytest_llmeval.cassettes.store import Cassette, running_cassette
 from pytest_llmeval.client import LLM
 from pytest_llmeval.errors import CassetteError, ProviderError
 from pytest_llmeval.providers.base import Provider, ProviderFactory

@@ -14,8 +14,9 @@ from vcr.filters import decode_response
 from vcr.patch import CassettePatcherBuilder
 from vcr.request import Request as VCRRequest
 
+from pytest_llmeval.cassettes.exchange import Exchange
 from pytest_llmeval.cassettes.matching import HTTPRequest
-from pytest_llmeval.cassettes.store import Cassette, Exchange
+from pytest_llmeval.cassettes.store import Cassette
 from pytest_llmeval.cassettes.transport import cassette_for, refuse_missing_key
 
 

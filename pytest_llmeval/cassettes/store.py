@@ -5,137 +5,21 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from collections.abc import Callable
 from pathlib import Path
-from time import perf_counter
 from typing import Any, NoReturn
 
-from pytest_llmeval.cassettes import format as tape_format
-from pytest_llmeval.cassettes import redact, sse, stale
+from pytest_llmeval.cassettes import stale
+from pytest_llmeval.cassettes.engine import Engine
+from pytest_llmeval.cassettes.exchange import Exchange
 from pytest_llmeval.cassettes.files import read_tape, write_tape
-from pytest_llmeval.cassettes.format import Interaction, Tape
-from pytest_llmeval.cassettes.keeping import unusable
+from pytest_llmeval.cassettes.format import Interaction, Tape, header
 from pytest_llmeval.cassettes.matching import Fingerprint, HTTPRequest, fingerprint, request_fingerprint, scrub_uri
 from pytest_llmeval.cassettes.paths import shown_path
 from pytest_llmeval.cassettes.turns import Equals
 from pytest_llmeval.errors import CassetteError
 from pytest_llmeval.response import Timing
 from pytest_llmeval.running import Running
-
-MODES = {
-    "none": "replay only, no network",
-    "once": "record a test that has no recording, replay the others",
-    "new": "record what is missing, keep the rest",
-    "all": "record everything again",
-    "live": "no recordings: ask, keep nothing",
-}
-
-
-@dataclass(slots=True)
-class Engine:
-    """What all cassettes of a run share.
-
-    Attributes:
-        fail: Raises what no SDK swallows or retries: `pytest.fail.Exception`.
-        scanner: Finds secrets in a finished text.
-        redact: The user's redaction hook: changes a request, and before writing also its answer, in place.
-        passthrough: Hosts (``host`` or ``host:port``) that are left alone.
-        late: Messages of requests that came after their test had ended.
-    """
-
-    fail: Callable[[str], NoReturn]
-    scanner: redact.SecretScanner
-    redact: Callable[[HTTPRequest, Interaction | None], object] | None = None
-    passthrough: frozenset[str] = frozenset()
-    late: list[str] = field(default_factory=list)
-
-    def take_late(self) -> list[str]:
-        """Return the messages of requests that came after their test had ended, once."""
-        late, self.late = self.late, []
-        return late
-
-
-@dataclass(slots=True)
-class Exchange:
-    """One request on its way, and the slot that its answer will take."""
-
-    cassette: Cassette
-    request: HTTPRequest
-    slot: int
-    recorded: Interaction | None = None
-    timing: Timing = field(default_factory=Timing)
-    drain: Callable[[], None] | None = None
-    started: float = field(default_factory=perf_counter)
-
-    def elapsed_ms(self) -> float:
-        """Return the milliseconds since the request was sent."""
-        return round((perf_counter() - self.started) * 1000, 3)
-
-    @property
-    def keeps(self) -> bool:
-        """Whether the answer will be recorded."""
-        return self.slot >= 0
-
-    def done(
-        self,
-        status: int,
-        reason: str,
-        headers: Iterable[tuple[str, str]],
-        content: bytes,
-        chunks: list[tuple[float, int]] | None = None,
-    ) -> None:
-        """Take the whole answer. `chunks` is (milliseconds, bytes) for each part of a streamed body."""
-        self.timing.latency_ms = self.timing.position_ms = self.elapsed_ms()
-        if not self.keeps:
-            return
-        kept = redact.kept_headers(headers, redact.RESPONSE_HEADERS)
-        if "location" in kept:
-            kept["location"] = [scrub_uri(location) for location in kept["location"]]
-        interaction = Interaction(
-            method=self.request.method,
-            uri=scrub_uri(self.request.uri),
-            body=self.request.body,
-            request_headers=redact.kept_headers(_pairs(self.request.headers), redact.REQUEST_HEADERS),
-            status=status,
-            reason=reason,
-            headers=kept,
-            content=content,
-        )
-        if self.cassette.engine.redact:
-            self.cassette.engine.redact(self.request, interaction)
-            chunks = chunks if len(interaction.content) == len(content) else None
-        problem = unusable(interaction)
-        if problem:
-            self.failed(problem)
-            return
-        interaction.meta = self._meta(interaction, chunks)
-        self.cassette.take(self, interaction)
-
-    def failed(self, reason: str) -> None:
-        """Note that there is no whole, good answer; nothing is recorded."""
-        if self.keeps:
-            self.cassette.drop(self, reason)
-
-    def _meta(self, interaction: Interaction, chunks: list[tuple[float, int]] | None) -> dict[str, Any]:
-        timing = self.timing
-        meta: dict[str, Any] = {"recorded_at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")}
-        meta["latency_ms"] = timing.latency_ms
-        if timing.headers_ms is not None:
-            meta["headers_ms"] = timing.headers_ms
-        meta["retries"] = timing.retries
-        agent = tape_format.header(self.request.headers, "user-agent")
-        if agent:
-            meta["client"] = agent[:80]
-        if "event-stream" in interaction.content_type:
-            stream = sse.read_stream(interaction.content)
-            meta["text"] = stream.text
-            if chunks is not None:
-                if stream.first_content is not None:
-                    meta["ttft_ms"] = _offset_of(stream.first_content, chunks)
-                meta["chunks"] = tuple(chunks)
-        return meta
 
 
 class Cassette:
@@ -368,25 +252,12 @@ class Cassette:
 
 def retry_count(request: HTTPRequest) -> int:
     """Return which retry of an SDK this request is: 0 is the first try."""
-    text = tape_format.header(request.headers, "x-stainless-retry-count")
+    text = header(request.headers, "x-stainless-retry-count")
     return int(text) if text.isdecimal() else 0
-
-
-def _offset_of(position: int, chunks: list[tuple[float, int]]) -> float | None:
-    seen = 0
-    for offset, size in chunks:
-        seen += size
-        if seen >= position:
-            return offset
-    return None
 
 
 def _key(interaction: Interaction) -> Fingerprint:
     return fingerprint(interaction.method, interaction.uri, interaction.body, interaction.request_type)
-
-
-def _pairs(headers: dict[str, list[str]]) -> Iterable[tuple[str, str]]:
-    return ((name, value) for name, values in headers.items() for value in values)
 
 
 def _number(value: Any) -> float | None:

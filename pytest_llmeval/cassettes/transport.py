@@ -9,11 +9,12 @@ from contextlib import ExitStack, contextmanager
 from types import ModuleType
 from typing import Any
 
+from pytest_llmeval.cassettes.exchange import Exchange
 from pytest_llmeval.cassettes.format import Interaction
 from pytest_llmeval.cassettes.imports import when_imported
 from pytest_llmeval.cassettes.matching import HTTPRequest, scrub_uri
 from pytest_llmeval.cassettes.stale import plain
-from pytest_llmeval.cassettes.store import Cassette, Exchange, running_cassette
+from pytest_llmeval.cassettes.store import Cassette, running_cassette
 from pytest_llmeval.standins import MISSING_KEY
 
 LIBRARIES = ("httpx2", "httpx")

@@ -1,0 +1,43 @@
+"""What all cassettes of a run share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import NoReturn
+
+from pytest_llmeval.cassettes.format import Interaction
+from pytest_llmeval.cassettes.matching import HTTPRequest
+from pytest_llmeval.cassettes.redact import SecretScanner
+
+MODES = {
+    "none": "replay only, no network",
+    "once": "record a test that has no recording, replay the others",
+    "new": "record what is missing, keep the rest",
+    "all": "record everything again",
+    "live": "no recordings: ask, keep nothing",
+}
+
+
+@dataclass(slots=True)
+class Engine:
+    """What all cassettes of a run share.
+
+    Attributes:
+        fail: Raises what no SDK swallows or retries: `pytest.fail.Exception`.
+        scanner: Finds secrets in a finished text.
+        redact: The user's redaction hook: changes a request, and before writing also its answer, in place.
+        passthrough: Hosts (``host`` or ``host:port``) that are left alone.
+        late: Messages of requests that came after their test had ended.
+    """
+
+    fail: Callable[[str], NoReturn]
+    scanner: SecretScanner
+    redact: Callable[[HTTPRequest, Interaction | None], object] | None = None
+    passthrough: frozenset[str] = frozenset()
+    late: list[str] = field(default_factory=list)
+
+    def take_late(self) -> list[str]:
+        """Return the messages of requests that came after their test had ended, once."""
+        late, self.late = self.late, []
+        return late

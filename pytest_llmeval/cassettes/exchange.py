@@ -1,0 +1,112 @@
+"""One request on its way through a cassette, and what its answer becomes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from pytest_llmeval.cassettes import redact, sse
+from pytest_llmeval.cassettes.format import Interaction, header
+from pytest_llmeval.cassettes.keeping import unusable
+from pytest_llmeval.cassettes.matching import HTTPRequest, scrub_uri
+from pytest_llmeval.response import Timing
+
+if TYPE_CHECKING:
+    from pytest_llmeval.cassettes.store import Cassette
+
+
+@dataclass(slots=True)
+class Exchange:
+    """One request on its way, and the slot that its answer will take."""
+
+    cassette: Cassette
+    request: HTTPRequest
+    slot: int
+    recorded: Interaction | None = None
+    timing: Timing = field(default_factory=Timing)
+    drain: Callable[[], None] | None = None
+    started: float = field(default_factory=perf_counter)
+
+    def elapsed_ms(self) -> float:
+        """Return the milliseconds since the request was sent."""
+        return round((perf_counter() - self.started) * 1000, 3)
+
+    @property
+    def keeps(self) -> bool:
+        """Whether the answer will be recorded."""
+        return self.slot >= 0
+
+    def done(
+        self,
+        status: int,
+        reason: str,
+        headers: Iterable[tuple[str, str]],
+        content: bytes,
+        chunks: list[tuple[float, int]] | None = None,
+    ) -> None:
+        """Take the whole answer. `chunks` is (milliseconds, bytes) for each part of a streamed body."""
+        self.timing.latency_ms = self.timing.position_ms = self.elapsed_ms()
+        if not self.keeps:
+            return
+        kept = redact.kept_headers(headers, redact.RESPONSE_HEADERS)
+        if "location" in kept:
+            kept["location"] = [scrub_uri(location) for location in kept["location"]]
+        interaction = Interaction(
+            method=self.request.method,
+            uri=scrub_uri(self.request.uri),
+            body=self.request.body,
+            request_headers=redact.kept_headers(_pairs(self.request.headers), redact.REQUEST_HEADERS),
+            status=status,
+            reason=reason,
+            headers=kept,
+            content=content,
+        )
+        if self.cassette.engine.redact:
+            self.cassette.engine.redact(self.request, interaction)
+            chunks = chunks if len(interaction.content) == len(content) else None
+        problem = unusable(interaction)
+        if problem:
+            self.failed(problem)
+            return
+        interaction.meta = self._meta(interaction, chunks)
+        self.cassette.take(self, interaction)
+
+    def failed(self, reason: str) -> None:
+        """Note that there is no whole, good answer; nothing is recorded."""
+        if self.keeps:
+            self.cassette.drop(self, reason)
+
+    def _meta(self, interaction: Interaction, chunks: list[tuple[float, int]] | None) -> dict[str, Any]:
+        timing = self.timing
+        meta: dict[str, Any] = {"recorded_at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")}
+        meta["latency_ms"] = timing.latency_ms
+        if timing.headers_ms is not None:
+            meta["headers_ms"] = timing.headers_ms
+        meta["retries"] = timing.retries
+        agent = header(self.request.headers, "user-agent")
+        if agent:
+            meta["client"] = agent[:80]
+        if "event-stream" in interaction.content_type:
+            stream = sse.read_stream(interaction.content)
+            meta["text"] = stream.text
+            if chunks is not None:
+                if stream.first_content is not None:
+                    meta["ttft_ms"] = _offset_of(stream.first_content, chunks)
+                meta["chunks"] = tuple(chunks)
+        return meta
+
+
+def _offset_of(position: int, chunks: list[tuple[float, int]]) -> float | None:
+    seen = 0
+    for offset, size in chunks:
+        seen += size
+        if seen >= position:
+            return offset
+    return None
+
+
+def _pairs(headers: dict[str, list[str]]) -> Iterable[tuple[str, str]]:
+    return ((name, value) for name, values in headers.items() for value in values)
