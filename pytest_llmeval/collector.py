@@ -59,10 +59,20 @@ class Collector:
         if text:
             terminalreporter.section("LLM evaluation")
             terminalreporter.write(text if text.endswith("\n") else f"{text}\n")
+        self._tell_of_recordings(terminalreporter)
         error = self._hand_over()
         if error:
             terminalreporter.section("pytest_llmeval_run_finished failed", red=True)
             terminalreporter.write(error)
+
+    def _tell_of_recordings(self, terminalreporter: pytest.TerminalReporter) -> None:
+        from pytest_llmeval.reports.recordings import recording_lines
+
+        lines = recording_lines(self.run(), self._config.invocation_params.args)
+        if lines:
+            terminalreporter.section("LLM recordings")
+            for line in lines:
+                terminalreporter.write_line(line)
 
     def _render(self) -> str:
         from pytest_llmeval.reports.terminal import render_summary

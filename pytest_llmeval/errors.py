@@ -17,6 +17,10 @@ class CassetteError(LLMEvalError):
     """A cassette that cannot be read or written; the message names the file, and the line where there is one."""
 
 
+class DamagedError(CassetteError):
+    """A cassette that was cut or changed, or is none: never replayed, and replaced by ``--llm-record=all`` alone."""
+
+
 class SecretError(CassetteError):
     """A recording that holds a secret: it is not written, and the message says where the secret was."""
 

@@ -44,7 +44,8 @@ def pytest_llmeval_redact(request: HTTPRequest, response: Interaction | None) ->
     """Change what would be written to a cassette, in place.
 
     Called before a request is looked up (with `response` None) and again before it is written with its answer. What
-    this changes is not what the server gets. Both calls must change a request in the same way.
+    this changes is not what the server gets. Both calls must change a request in the same way. Rules that are added to
+    `request.ignore` say which parts make no difference; see `llm_cassette(ignore=...)`.
 
     Example::
 

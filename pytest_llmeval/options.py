@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-MODES = ("none", "once", "new", "all", "live")
+MODES = ("none", "once", "new", "stale", "all", "live")
 SUMMARIES = ("on", "off")
 
 
@@ -35,9 +37,14 @@ OPTIONS = (
     Option("--llm-models", "candidates: 'provider:model', aliases or well-known ids, comma-separated", many=True),
     Option(
         "--llm-record",
-        "none: replay only; once: record tests that have no recording; new: record what is missing; all: record "
-        "again; live: ask, keep nothing. Default: none where CI is set, else once",
+        "none: replay only; once: record tests that have no recording; new: record what is missing; stale: record "
+        "again what is stale, missing or too old; all: record everything again; live: ask, keep nothing. Default: none "
+        "where CI is set, else once",
         choices=MODES,
+    ),
+    Option(
+        "--llm-max-age",
+        "warn of recordings older than this (36h, 90d, 12w); with ':fail' behind it, fail their tests: 90d:fail",
     ),
     Option("--llm-summary", "table of candidates at the end: on (default) or off", default="on", choices=SUMMARIES),
     Option("--llm-cassette-dir", "folder of the recordings beside each test file", default="llm_cassettes", flag=False),
@@ -55,6 +62,8 @@ class Options:
         record: Record mode.
         record_why: Why that mode is on, for the report header.
         summary: ``on`` or ``off``.
+        max_age: How old a recording may be; None for any age.
+        max_age_fails: Whether a test fails whose recording is older, instead of a line in the summary.
         cassette_dir: Name of the folder beside each test file, or an absolute path.
         passthrough: Hosts that are left alone.
         rootdir: pytest's rootdir.
@@ -67,6 +76,8 @@ class Options:
     record: str
     record_why: str
     summary: str
+    max_age: timedelta | None
+    max_age_fails: bool
     cassette_dir: str
     passthrough: tuple[str, ...]
     rootdir: Path
@@ -97,12 +108,15 @@ def read_options(config: pytest.Config) -> Options:
     values = {option.dest: _value(config, option) for option in OPTIONS}
     record, why = _record_mode(values["llm_record"])
     models, models_from = values["llm_models"]
+    max_age, max_age_fails = _max_age(*values["llm_max_age"])
     return Options(
         models=tuple(models),
         models_from=models_from,
         record=record,
         record_why=why,
         summary=values["llm_summary"][0],
+        max_age=max_age,
+        max_age_fails=max_age_fails,
         cassette_dir=values["llm_cassette_dir"][0],
         passthrough=tuple(values["llm_passthrough"][0]),
         rootdir=config.rootpath,
@@ -135,3 +149,18 @@ def _record_mode(value: tuple[Any, str]) -> tuple[str, str]:
     if os.environ.get("CI", "").lower() not in ("", "0", "false"):
         return "none", "default where CI is set"
     return "once", "default"
+
+
+UNITS = {"h": "hours", "d": "days", "w": "weeks"}
+
+
+def _max_age(written: str | None, source: str) -> tuple[timedelta | None, bool]:
+    if not written:
+        return None, False
+    match = re.fullmatch(r"(\d{1,5})([hdw])(:warn|:fail)?", written.strip())
+    if match is None:
+        raise pytest.UsageError(
+            f"{source}={written}: write a number of hours, days or weeks: 36h, 90d, 12w; and ':fail' behind it to fail "
+            "the tests of older recordings: 90d:fail."
+        )
+    return timedelta(**{UNITS[match[2]]: int(match[1])}), match[3] == ":fail"

@@ -24,12 +24,14 @@ if TYPE_CHECKING:
 OPTIONS = pytest.StashKey[Options]()
 SESSION = pytest.StashKey["EvalSession"]()
 CANDIDATES = pytest.StashKey[dict[tuple[str, ...], "list[Candidate]"]]()
+ITEMS = pytest.StashKey[list[pytest.Item]]()
 TEST = pytest.StashKey["RunningTest"]()
 
 MARKERS = (
     "llm_models(*names): candidates of this test, instead of --llm-models",
     "llm_params(**request): defaults of `llm.complete` in this test (system, temperature, max_tokens, ...)",
-    "llm_cassette: record and replay what this test asks, though it takes no fixture of pytest-llmeval",
+    "llm_cassette(ignore=[]): record and replay what this test asks, though it takes no fixture of pytest-llmeval; "
+    "ignore: parts of its requests that make no difference",
 )
 
 
@@ -50,7 +52,7 @@ def pytest_configure(config: pytest.Config) -> None:
     for marker in MARKERS:
         config.addinivalue_line("markers", marker)
     options = config.stash[OPTIONS] = read_options(config)
-    config.stash[CANDIDATES] = {}
+    config.stash[CANDIDATES], config.stash[ITEMS] = {}, []
     if options.models_from == "--llm-models":
         _candidates(config, options.models, pytest.UsageError)
     if not hasattr(config, "workerinput"):
@@ -78,6 +80,9 @@ def pytest_report_header(config: pytest.Config) -> str | None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a test once per candidate, candidate by candidate."""
     if "llm_candidate" not in metafunc.fixturenames:
+        if metafunc.definition.get_closest_marker("llm_cassette"):
+            # The session keeps secrets out of the ids of parameters.
+            _candidates(metafunc.config, (), pytest.Collector.CollectError)
         return
     marker = metafunc.definition.get_closest_marker("llm_models")
     names = tuple(marker.args) if marker else metafunc.config.stash[OPTIONS].models
@@ -87,6 +92,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if candidates:
         ids = [candidate.name for candidate in candidates]
         metafunc.parametrize("llm_candidate", candidates, ids=ids, indirect=True, scope="session")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Note which tests there are, before any is deselected."""
+    config.stash[ITEMS][:] = items
 
 
 @pytest.fixture(scope="session")
@@ -113,24 +124,15 @@ def llm(request: pytest.FixtureRequest, llm_candidate: Candidate) -> LLM:
         _fail(str(exc))
 
 
-@pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_runtest_setup(item: pytest.Item) -> Generator[None, None, None]:
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
     """Put the test's cassette in."""
-    if not _asks(item):
-        return (yield)
-    try:
-        session = _session(item.config)
-    except ConfigError as exc:
-        _fail(str(exc))
-    callspec = getattr(item, "callspec", None)
-    candidate: Candidate | None = callspec.params.get("llm_candidate") if callspec else None
-    # Under --dist=loadgroup, xdist adds the group to node ids, which pytest 8 takes for a part of the name.
-    group = item.get_closest_marker("xdist_group")
-    name = (*group.args, group.kwargs.get("name", "default"))[0] if group else ""
-    nodeid = item.nodeid.removesuffix(f"@{name}") if group else item.nodeid
-    item.stash[TEST] = session.start(nodeid, item.path, candidate)
-    yield
-    return None
+    # No wrapper: a failure in one keeps other plugins from their setup, and they break at the teardown.
+    if asks(item):
+        try:
+            item.stash[TEST] = _session(item.config).start(item)
+        except ConfigError as exc:
+            _fail(str(exc))
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -191,7 +193,7 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
     finally:
         if test is not None:
             session = _session(item.config)
-            if nextitem is None or not _asks(nextitem):
+            if nextitem is None or not asks(nextitem):
                 session.stand_ins.take_away()
             for message in [*session.finish(test), *test.cassette.misses[misses:], *session.engine.take_late()]:
                 _fail(message)
@@ -207,10 +209,7 @@ def pytest_runtest_makereport(
     report = yield
     if test is None:
         return report
-    if test.cassette.misses and report.outcome == "skipped":
-        # That a recording is missing is neither a reason to skip nor the failure that was expected.
-        report.outcome, report.longrepr = "failed", test.cassette.misses[0]
-        vars(report).pop("wasxfail", None)
+    test.tell_of_misses(report)
     _note_outcome(test, report, call)
     if call.when == "teardown" and test.outcome is not None:
         record = _session(item.config).record(test)
@@ -248,12 +247,17 @@ def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str]
 def _session(config: pytest.Config) -> EvalSession:
     """Return the session of this run; raise `ConfigError` for settings that cannot be used."""
     if SESSION not in config.stash:
+        from pytest_llmeval.masking import Masking
         from pytest_llmeval.session import EvalSession, Hooks
         from pytest_llmeval.settings import load_settings
         from pytest_llmeval.widefixtures import WideFixtures
 
         session = EvalSession(config.stash[OPTIONS], load_settings(config.rootpath), Hooks.of(config), _fail)
         config.pluginmanager.register(WideFixtures(session), "llmeval_wide_fixtures")
+        config.pluginmanager.register(Masking(session.engine.scanner, asks), "llmeval_masking")
+        whole = not config.getoption("lf", False) and not any("::" in arg for arg in config.args)
+        items: list[pytest.Item] = config.stash[ITEMS]
+        session.recordings.collect(items, whole=whole)
         config.stash[SESSION] = session
     return config.stash[SESSION]
 
@@ -269,7 +273,7 @@ def _candidates(config: pytest.Config, names: tuple[str, ...], error: type[Excep
     return known[names]
 
 
-def _asks(item: pytest.Item) -> bool:
+def asks(item: pytest.Item) -> bool:
     """Whether a test has to do with LLMs."""
     # A user's own fixture that is called `llm` does not depend on ours.
     return "llm_candidate" in getattr(item, "fixturenames", ()) or bool(item.get_closest_marker("llm_cassette"))

@@ -8,8 +8,8 @@ Writes to Anthropic's prompt cache are priced as those to the 5-minute cache: th
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
@@ -241,6 +241,15 @@ class TotalCost:
     def is_free(self) -> bool:
         """Whether every call was free."""
         return self.free > 0 and self.free == self.known and not self.unpriced
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the figures as plain JSON types."""
+        return {**asdict(self), "amount": str(self.amount)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> TotalCost:
+        """Build it from `to_json`'s output."""
+        return cls(**{**data, "amount": Decimal(data["amount"])})
 
     def __add__(self, other: TotalCost) -> TotalCost:
         return TotalCost(

@@ -62,7 +62,7 @@ def answer_of(interaction: Interaction) -> Answer:
 
 
 def _parts(interaction: Interaction) -> Iterator[Mapping[str, Any]]:
-    if "event-stream" in interaction.content_type:
+    if interaction.streamed:
         yield from json_events(interaction.content)
         return
     try:

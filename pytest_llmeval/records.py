@@ -98,6 +98,11 @@ class TestRecord:
         json_checked, json_valid: How many answers were checked for valid JSON, and how many were.
         cassette: File of the recorded answers, relative to the rootdir, if there is one.
         unpinned: Id of the candidate's model if another model may be put under it without notice.
+        recording: Why the recording does not hold: ``stale`` (a request has none), ``missing`` (there is no recording)
+            or ``old`` (older than it may be); None if it does.
+        again: What it costs to record that again, as `TotalCost.to_json` writes it; None if nobody can tell.
+        renamed_from: File of the recording before the test was renamed.
+        ignored: Parts of requests that make no difference, as they were declared.
     """
 
     # pytest collects classes named Test* from modules that import this one.
@@ -115,6 +120,10 @@ class TestRecord:
     message: str | None = None
     cassette: str | None = None
     unpinned: str | None = None
+    recording: str | None = None
+    again: dict[str, Any] | None = None
+    renamed_from: str | None = None
+    ignored: list[str] = field(default_factory=list)
 
     def properties(self) -> list[tuple[str, object]]:
         """Return what JUnit XML shows of the test: candidate, score, named scores, latency and cost of its calls."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal
 
+HALF = re.compile("[\ud800-\udfff]")
 STRING_OR_CONSTANT = re.compile(r'"(?:[^"\\]|\\.)*"|-?Infinity|NaN', re.DOTALL)
 
 
@@ -28,6 +30,21 @@ def parse_json(text: str) -> Any:
         raise json.JSONDecodeError(f"{constant} is not JSON", text, found.start() if found else 0)
 
     return json.loads(text, parse_constant=refuse)
+
+
+def join_text(parts: Iterable[str]) -> str:
+    r"""Put the parts of a streamed text together.
+
+    Servers that count in UTF-16, as JavaScript does, may cut an emoji in two: each half alone is no text that could be
+    printed or written to a file. A half whose other half is missing becomes U+FFFD.
+
+    >>> join_text(["party \ud83c", "\udf89", " now"]) == "party \U0001f389 now"
+    True
+    """
+    text = "".join(parts)
+    if HALF.search(text) is None:
+        return text
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 CostStatus = Literal["priced", "estimated", "free", "unknown"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -27,6 +28,7 @@ class Running(Generic[T]):
     def __init__(self, name: str) -> None:
         self._var: ContextVar[T | None] = ContextVar(name, default=None)
         self._fallback: T | None = None
+        self._process = os.getpid()
 
     def get(self) -> T | None:
         """Return the value of this context, else of the test that runs, else None."""
@@ -38,8 +40,19 @@ class Running(Generic[T]):
         """Whether this context has a value of its own."""
         return self._var.get() is not None
 
-    def enter(self, value: T | None) -> T | None:
-        """Make `value` the fallback: what code without a context of its own sees. Return what was it before."""
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether this is another process than that of the test: a child that was forked inherits all the rest."""
+        return os.getpid() != self._process
+
+    def enter(self, value: T | None, process: int | None = None) -> T | None:
+        """Make `value` the fallback: what code without a context of its own sees. Return what was it before.
+
+        Args:
+            value: What runs.
+            process: Id of the process in which it does; this one by default.
+        """
+        self._process = os.getpid() if process is None else process
         before, self._fallback = self._fallback, value
         return before
 

@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from pytest_llmeval.candidates import Candidate, is_unpinned, resolve_candidate, split_names
 from pytest_llmeval.cassettes import transport, triggers
 from pytest_llmeval.cassettes.engine import Engine
-from pytest_llmeval.cassettes.paths import cassette_path, fixture_path
+from pytest_llmeval.cassettes.logs import masked_logs
 from pytest_llmeval.cassettes.redact import SecretScanner
 from pytest_llmeval.cassettes.store import Cassette, running_cassette
 from pytest_llmeval.client import LLM
+from pytest_llmeval.collected import candidate_of, nodeid_of
 from pytest_llmeval.errors import CassetteError, ProviderError
 from pytest_llmeval.providers.base import Provider, ProviderFactory
 from pytest_llmeval.providers.endpoints import ANTHROPIC, OPENAI_COMPATIBLE
+from pytest_llmeval.recordings import Recordings
 from pytest_llmeval.records import TestLog, TestRecord, running_log
 from pytest_llmeval.settings import Prices, Settings
+from pytest_llmeval.staleness import cost_again, why_again
 from pytest_llmeval.standins import MISSING_KEY, StandIns
 
 if TYPE_CHECKING:
@@ -36,14 +37,26 @@ class RunningTest:
     """A test from its setup to its teardown."""
 
     nodeid: str
-    file: Path
     candidate: Candidate | None
     log: TestLog
     cassette: Cassette
     outer: tuple[Cassette | None, TestLog | None]
+    fixtures: list[Cassette] = field(default_factory=list)
     outcome: str | None = None
     message: str | None = None
     unwritten: bool = False
+
+    def tell_of_misses(self, report: Any) -> None:
+        """Make a report say that recordings are missing, whatever the code under test made of that."""
+        misses = self.cassette.misses
+        if misses and report.outcome == "skipped":
+            # That a recording is missing is neither a reason to skip nor the failure that was expected.
+            report.outcome, report.longrepr = "failed", misses[0]
+            vars(report).pop("wasxfail", None)
+        crash = getattr(report.longrepr, "reprcrash", None)
+        if crash is not None and misses and crash.message.endswith(misses[0]):
+            # pytest repeats this in its last lines, where the nearest request and the command would bury the rest.
+            crash.message = crash.message.partition("\n")[0]
 
 
 @dataclass(slots=True)
@@ -89,7 +102,9 @@ class EvalSession:
         self._providers: dict[Candidate, Provider] = {}
         self._undo = contextlib.ExitStack()
         self.running: RunningTest | None = None
-        self._intercepting = False
+        self._interception: transport.Interception | None = None
+        # Tests that failed after their recording had begun; run again in this run, they may ask on.
+        self._failed_here: set[str] = set()
         own = [(model.api_key_env,) for model in settings.models.values() if model.api_key_env]
         self.stand_ins = StandIns([*(endpoint.key_envs for endpoint in (*OPENAI_COMPATIBLE, ANTHROPIC)), *own])
         self.engine = Engine(
@@ -97,7 +112,9 @@ class EvalSession:
             scanner=SecretScanner(os.environ, also=self.stand_ins.variables, ignored=[MISSING_KEY]),
             redact=hooks.redact,
             passthrough=frozenset(options.passthrough),
+            max_age=options.max_age,
         )
+        self.recordings = Recordings(options, self.engine, settings.cassettes.ignore)
 
     def candidates(self, names: Iterable[str]) -> list[Candidate]:
         """Return the candidates of these names.
@@ -117,13 +134,20 @@ class EvalSession:
             provider = self._providers[candidate] = self._factories[candidate.provider](candidate)
         return LLM(candidate, provider, defaults)
 
-    def start(self, nodeid: str, file: Path, candidate: Candidate | None) -> RunningTest:
-        """Begin a test: from here on its requests go through its cassette."""
+    def start(self, item: Any) -> RunningTest:
+        """Begin a test: from here on its requests go through its cassette.
+
+        Raises:
+            ConfigError: A marker that cannot be used.
+        """
         self._intercept()
-        test_name = nodeid.partition("::")[2] or nodeid
+        nodeid, candidate = nodeid_of(item), candidate_of(item)
         name = candidate.name if candidate is not None else None
-        path = cassette_path(file, test_name, name, self._folder(file))
-        cassette = Cassette(path, self.options.record, self.engine, partial(self._command, nodeid, file))
+        named = item.get_closest_marker("default_cassette")
+        stock_name = str(named.args[0]) if named is not None and named.args else None
+        cassette = self.recordings.of_test(nodeid, item.path, name, item.iter_markers("llm_cassette"), stock_name)
+        if nodeid in self._failed_here and cassette.mode == "once":
+            cassette.mode = "new"
         unpinned = candidate.model if candidate is not None and is_unpinned(candidate) else None
         log = TestLog(name or "", unpinned)
         if self._replays(cassette):
@@ -131,38 +155,24 @@ class EvalSession:
         else:
             self.stand_ins.take_away()
         outer = running_cassette.enter(cassette), running_log.enter(log)
-        self.running = RunningTest(nodeid, file, candidate, log, cassette, outer)
+        self.running = RunningTest(nodeid, candidate, log, cassette, outer)
         return self.running
 
-    def _folder(self, file: Path) -> str:
-        """Return the folder of recordings; one that all test files share mirrors theirs."""
-        folder = self.options.cassette_dir
-        if not Path(folder).is_absolute():
-            return folder
-        home = file.parent if file.suffix == ".py" else file
-        below = os.path.relpath(home, self.options.rootdir)
-        return folder if below.startswith("..") else os.path.join(folder, below)  # noqa: PTH118 - stays text
-
     def _intercept(self) -> None:
-        if not self._intercepting:
-            self._undo.enter_context(transport.installed())
+        if self._interception is not None:
+            self._interception.put_back()
+        else:
+            self._interception = self._undo.enter_context(transport.installed())
             self._undo.enter_context(triggers.installed())
-            self._intercepting = True
+            self._undo.enter_context(masked_logs(self.engine.scanner.mask, lambda: running_cassette.get() is not None))
 
     def _replays(self, cassette: Cassette) -> bool:
         """Whether a test may be replayed without keys; one that is recorded sees the keys that there are."""
         mode = self.options.record
         if mode == "none" or not any(os.environ.get(name) for name in self.stand_ins.variables):
             return True
-        return mode in ("once", "new") and cassette.path.is_file()
-
-    def _command(self, nodeid: str, file: Path) -> str:
-        """Return the command that runs one test alone, to be pasted where pytest was started."""
-        path = os.path.relpath(file, self.options.invocation_dir).replace(os.sep, "/")
-        command = f"pytest {shlex.quote('::'.join([path, *nodeid.split('::')[1:]]))}"
-        if self.options.models_from == "--llm-models":
-            command += f" --llm-models={shlex.quote(','.join(self.options.models))}"
-        return command
+        # Unlike pathlib's, this never raises: a folder that is closed is told of when the recording is read.
+        return mode in ("once", "new", "stale") and os.path.isfile(cassette.path)  # noqa: PTH113
 
     @contextlib.contextmanager
     def fixture_cassette(
@@ -175,7 +185,7 @@ class EvalSession:
         """
         cassette, outer = self.enter_fixture(home, fixture, scope_node, candidate)
         with contextlib.ExitStack() as stack:
-            stack.callback(self.leave_fixture, cassette, outer)
+            stack.push(lambda kind, _, __: self.leave_fixture(cassette, outer, passed=kind is None))
             # Only where a test is bound already: a runner of coroutines may keep the context of a fixture for good.
             if running_cassette.is_bound:
                 stack.enter_context(running_cassette.bound(cassette))
@@ -186,12 +196,12 @@ class EvalSession:
     ) -> tuple[Cassette, Cassette | None]:
         """Put a fixture's cassette in; return it and the one that was in before."""
         name = candidate.name if candidate is not None else None
-        path = fixture_path(home, fixture, scope_node, name, self._folder(home))
         self._intercept()
-        cassette = Cassette(path, self.options.record, self.engine, self._running_command)
+        cassette = self.recordings.of_fixture(home, fixture, scope_node, name, self._running_command)
+        cassette.wide = True
         return cassette, running_cassette.enter(cassette)
 
-    def leave_fixture(self, cassette: Cassette, outer: Cassette | None) -> None:
+    def leave_fixture(self, cassette: Cassette, outer: Cassette | None, *, passed: bool = True) -> None:
         """Write a fixture's cassette and put back the one before; fail for a miss that the fixture swallowed.
 
         Raises:
@@ -200,7 +210,8 @@ class EvalSession:
         running_cassette.enter(outer)
         if self.running is not None:
             self.running.cassette.misses += cassette.misses
-        cassette.close()
+            self.running.fixtures.append(cassette)
+        cassette.close(passed=passed)
         if cassette.misses:
             self.engine.fail(cassette.misses[0])
 
@@ -231,23 +242,34 @@ class EvalSession:
         running_log.enter(log)
         self.running = None
         try:
-            test.cassette.close(interrupted=interrupted, failed=test.outcome in ("failed", "error"))
+            failed = test.outcome in ("failed", "error")
+            test.cassette.close(interrupted=interrupted, failed=failed, passed=test.outcome == "passed")
+            if failed and test.cassette.kept and not test.cassette.recorded:
+                self._failed_here.add(test.nodeid)
         except CassetteError as exc:
             test.unwritten = True
             return [str(exc)]
         if test.outcome != "passed":
             return []
-        return [
+        old = [] if not self.options.max_age_fails else _too_old(test.cassette, *test.fixtures)
+        return old + [
             f"The answer of {uri} was not read to its end when the test ended, so it is not recorded. Close the stream."
             for uri in test.cassette.unread
         ]
 
     def record(self, test: RunningTest) -> TestRecord:
         """Return what a finished test leaves."""
-        path = None
-        if test.cassette.kept:
-            path = test.cassette.path.as_posix().removeprefix(f"{self.options.rootdir.as_posix()}/")
-        return test.log.record(test.nodeid, test.outcome or "skipped", message=test.message, cassette=path)
+        cassette = test.cassette
+        path = self.recordings.relative(cassette.source) if cassette.kept else None
+        record = test.log.record(test.nodeid, test.outcome or "skipped", message=test.message, cassette=path)
+        record.ignored = list(cassette.ignored.rules)
+        record.renamed_from = self.recordings.relative(cassette.renamed_from) if cassette.renamed_from else None
+        cassettes = [cassette, *test.fixtures]
+        record.recording = why_again(cassettes)
+        if record.recording is not None:
+            cost = cost_again(cassettes, test.candidate)
+            record.again = cost.to_json() if cost is not None else None
+        return record
 
     def close(self) -> None:
         """Take the interception away and give connections back."""
@@ -259,6 +281,21 @@ class EvalSession:
         for provider in self._providers.values():
             with contextlib.suppress(Exception):
                 provider.close()
+
+
+def _too_old(*cassettes: Cassette) -> list[str]:
+    messages = []
+    for cassette in cassettes:
+        if cassette.too_old:
+            days = [interaction.recorded_at for interaction in cassette.too_old]
+            known = [day for day in days if day is not None]
+            since = f"recorded {min(known):%Y-%m-%d}" if known else "recorded nobody knows when"
+            limit = cassette.engine.max_age
+            messages.append(
+                f"{cassette.shown}: {since}, which is older than --llm-max-age allows ({limit}).\n"
+                f"Record again:  {cassette.command} --llm-record=stale"
+            )
+    return messages
 
 
 def _merged(results: list[dict[str, Any] | None]) -> dict[str, Any]:

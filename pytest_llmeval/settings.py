@@ -61,11 +61,20 @@ class ModelSettings(BaseModel):
     max_retries: int | None = Field(default=None, ge=0)
 
 
+class CassetteSettings(BaseModel):
+    """`[tool.llmeval.cassettes]`: how recordings are found."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    ignore: tuple[str, ...] = Field(default=(), description="parts of requests that vary by nature")
+
+
 class Settings(BaseModel):
     """All of `[tool.llmeval]`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    cassettes: CassetteSettings = Field(default_factory=CassetteSettings)
     models: dict[Name, ModelSettings] = Field(default_factory=dict)
 
 
@@ -122,6 +131,8 @@ def _fault(error: Any, prefix: str) -> str:
 def _known_keys(path: list[str]) -> list[str]:
     if len(path) == 1:
         return list(Settings.model_fields)
+    if path[0] == "cassettes":
+        return list(CassetteSettings.model_fields)
     return list(Prices.model_fields) if path[2] == "prices" else list(ModelSettings.model_fields)
 
 

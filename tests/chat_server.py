@@ -6,6 +6,7 @@ It answers each question with a JSON object that repeats it, so that a test can 
 from __future__ import annotations
 
 import json
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -70,6 +71,11 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 256
     owner: ChatServer
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Stay quiet about a client that hung up, since it was killed."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):

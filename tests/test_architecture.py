@@ -18,18 +18,18 @@ PACKAGE = "pytest_llmeval"
 LAYERS = {
     "values": "errors candidates response records running options settings standins stats display",
     "logic": "cassettes providers prices recorded jsontext checks compare comparators fieldscores scoring",
-    "doing": "client session",
+    "doing": "client collected inventory recordings staleness session",
     "output": "reports",
-    "pytest side": "hookspecs collector widefixtures plugin cli",
+    "pytest side": "hookspecs collector masking widefixtures plugin collecting cli",
 }
 
 #: Who may import what is neither ours nor in the standard library. `plugin` is loaded in every run of every project,
 #: so that nothing in here but pytest may be needed at its import.
 IMPORTERS = {
-    "pytest": "hookspecs options plugin",
-    "pluggy": "collector widefixtures",
+    "pytest": "collecting hookspecs options plugin",
+    "pluggy": "collector masking widefixtures",
     "vcr": "cassettes.others",
-    "yaml": "cassettes.format",
+    "yaml": "cassettes.format cassettes.leaves cassettes.plainyaml",
     "openai": "providers.openai",
     "anthropic": "providers.anthropic",
     "httpx2": "providers.clients",
@@ -39,13 +39,13 @@ IMPORTERS = {
     "genai_prices": "prices",
     "rapidfuzz": "cassettes.stale compare",
     "scipy": "stats",
-    "rich": "fieldscores jsontext reports.terminal",
+    "rich": "fieldscores jsontext reports.inventory reports.terminal",
 }
 
 #: These load what takes long to import, and are themselves imported where they are needed, inside of functions.
 LAZY = (
-    "cassettes.others providers.openai providers.anthropic reports.terminal session settings "
-    "collector widefixtures hookspecs"
+    "cassettes.others providers.openai providers.anthropic reports.terminal reports.inventory session settings "
+    "collecting collector masking widefixtures hookspecs"
 )
 
 LONGEST_FILE = 400

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import NoReturn
 
 from pytest_llmeval.cassettes.format import Interaction
@@ -14,6 +15,7 @@ MODES = {
     "none": "replay only, no network",
     "once": "record a test that has no recording, replay the others",
     "new": "record what is missing, keep the rest",
+    "stale": "record again what is stale, missing or too old, replay the rest",
     "all": "record everything again",
     "live": "no recordings: ask, keep nothing",
 }
@@ -28,6 +30,8 @@ class Engine:
         scanner: Finds secrets in a finished text.
         redact: The user's redaction hook: changes a request, and before writing also its answer, in place.
         passthrough: Hosts (``host`` or ``host:port``) that are left alone.
+        max_age: How old a recording may be; None for any age.
+        now: When the run began.
         late: Messages of requests that came after their test had ended.
     """
 
@@ -35,9 +39,18 @@ class Engine:
     scanner: SecretScanner
     redact: Callable[[HTTPRequest, Interaction | None], object] | None = None
     passthrough: frozenset[str] = frozenset()
+    max_age: timedelta | None = None
+    now: datetime = field(default_factory=lambda: datetime.now(UTC))
     late: list[str] = field(default_factory=list)
 
     def take_late(self) -> list[str]:
         """Return the messages of requests that came after their test had ended, once."""
-        late, self.late = self.late, []
+        late, self.late = [self.scanner.mask(message) for message in self.late], []
         return late
+
+    def too_old(self, interaction: Interaction) -> bool:
+        """Whether a recording is older than it may be. One without a date is: nobody knows that it is not."""
+        if self.max_age is None:
+            return False
+        when = interaction.recorded_at
+        return when is None or self.now - when > self.max_age

@@ -49,6 +49,8 @@ class Exchange:
     ) -> None:
         """Take the whole answer. `chunks` is (milliseconds, bytes) for each part of a streamed body."""
         self.timing.latency_ms = self.timing.position_ms = self.elapsed_ms()
+        headers = list(headers)
+        self.cassette.engine.scanner.learn_answer(headers, content)
         if not self.keeps:
             return
         kept = redact.kept_headers(headers, redact.RESPONSE_HEADERS)
@@ -89,7 +91,7 @@ class Exchange:
         agent = header(self.request.headers, "user-agent")
         if agent:
             meta["client"] = agent[:80]
-        if "event-stream" in interaction.content_type:
+        if interaction.streamed:
             stream = sse.read_stream(interaction.content)
             meta["text"] = stream.text
             if chunks is not None:

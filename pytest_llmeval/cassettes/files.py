@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 from pathlib import Path
 
-from pytest_llmeval.cassettes.format import Tape, dumps, loads
+from pytest_llmeval.cassettes import disk
+from pytest_llmeval.cassettes.format import Tape, damaged, dumps, loads
 from pytest_llmeval.cassettes.paths import shown_path
 from pytest_llmeval.cassettes.redact import SecretScanner
-from pytest_llmeval.errors import CassetteError, SecretError
+from pytest_llmeval.errors import SecretError
 
 
 def read_tape(path: Path) -> tuple[Tape, bool]:
     """Return the tape of a file and whether the file is there; a file that is not there gives an empty tape.
 
     Raises:
-        CassetteError: It cannot be read, or is damaged.
+        DamagedError: What it holds cannot be used.
+        CassetteError: It cannot be read.
     """
     try:
         text = path.read_bytes().decode("utf-8")
@@ -24,11 +24,9 @@ def read_tape(path: Path) -> tuple[Tape, bool]:
         return Tape(), False
     except UnicodeDecodeError as exc:
         line = exc.object.count(b"\n", 0, exc.start) + 1
-        raise CassetteError(
-            f"{shown_path(path)}:{line}: not a usable cassette: not UTF-8. It was left as it is."
-        ) from None
+        raise damaged(path, line, "not UTF-8") from None
     except OSError as exc:
-        raise CassetteError(f"{shown_path(path)}: cannot be read: {exc.strerror or exc}") from None
+        raise disk.unreadable(path, exc) from None
     return loads(text, path), True
 
 
@@ -46,47 +44,33 @@ def write_tape(path: Path, tape: Tape, scanner: SecretScanner, *, first_wins: bo
         CassetteError: The file cannot be written; what was there before is intact.
     """
     text = dumps(tape)
-    where = "; ".join(_secrets(text, tape, scanner))
+    where = "; ".join(_secrets(path, text, tape, scanner))
     if where:
         raise SecretError(
-            f"{shown_path(path)}: not written, since it would hold a secret ({where}). "
+            f"{scanner.mask(shown_path(path))}: not written, since it would hold a secret ({where}). "
             "Take it out of the request, or redact it with the hook pytest_llmeval_redact."
         )
-    # Short, since the path of a recording may use up what Windows allows.
-    temporary = path.with_name(f".{os.getpid()}.tmp")
+    disk.put(path, text.encode("utf-8"), first_wins=first_wins)
+
+
+def move(path: Path, to: Path) -> bool:
+    """Move a cassette to where nothing is yet; return whether that was possible."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(text.encode("utf-8"))
-        if first_wins:
-            _link(temporary, path)
-        else:
-            temporary.replace(path)
-    except OSError as exc:
-        raise CassetteError(
-            f"{shown_path(path)}: cannot be written: {exc.strerror or exc}. What was there before is intact; "
-            "the answers of this test are not recorded."
-        ) from None
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
+        to.parent.mkdir(parents=True, exist_ok=True)
+        path.replace(to)
+    except OSError:
+        return False
+    return True
 
 
-def _secrets(text: str, tape: Tape, scanner: SecretScanner) -> list[str]:
-    """Return where secrets are: by line of the text, or in a body that is not text and stands there as base64."""
-    found = [f"line {finding.line}: {finding.what}" for finding in scanner.find(text)]
+def _secrets(path: Path, text: str, tape: Tape, scanner: SecretScanner) -> list[str]:
+    """Return where secrets are: in the file's name, by line of its text, or in a body, packed or split."""
+    # Folder of the module, of the candidate, and the test with its parameters.
+    found = [f"the name of the file: {what}" for what in scanner.find_cut("/".join(path.parts[-3:]))]
+    found += [f"line {finding.line}: {finding.what}" for finding in scanner.find(text)]
+    if found:
+        return found
     for number, interaction in enumerate(tape.interactions, 1):
         for name, body in (("request", interaction.body), ("answer", interaction.content)):
-            if not found:
-                raw = body.decode("utf-8", "replace")
-                found += [f"{name} {number}: {finding.what}" for finding in scanner.find(raw)]
+            found += [f"{name} {number}: {what}" for what in scanner.find_in_body(body)]
     return found
-
-
-def _link(temporary: Path, path: Path) -> None:
-    try:
-        os.link(temporary, path)
-    except FileExistsError:
-        return
-    except OSError:
-        # A file system without hard links.
-        temporary.replace(path)

@@ -5,10 +5,10 @@ Stock vcrpy reads these files. What it does not know (`llmeval` in a response, t
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -17,12 +17,13 @@ from typing import Any
 
 import yaml
 
-from pytest_llmeval.cassettes import sealed
+from pytest_llmeval.cassettes import plainyaml, sealed, stock
 from pytest_llmeval.cassettes.paths import shown_path
-from pytest_llmeval.errors import CassetteError
+from pytest_llmeval.errors import DamagedError
 
 VERSION = 1
 HEADER = "# Recorded by pytest-llmeval. The last line seals the file: record again rather than edit.\n"
+CONFLICT = re.compile(r"^(<{7}|>{7})( |$)", re.MULTILINE)
 SEAL = re.compile(r"^checksum: sha256:([0-9a-f]{64})$")
 
 
@@ -57,6 +58,11 @@ class Interaction:
         return header(self.headers, "content-type")
 
     @property
+    def streamed(self) -> bool:
+        """Whether the answer is server-sent events, by its label or, as the SDKs pass over that, by its beginning."""
+        return "event-stream" in self.content_type or self.content.startswith((b"data:", b"event:"))
+
+    @property
     def recorded_at(self) -> datetime | None:
         """When it was recorded; stock vcrpy does not note that, but may have kept the server's date."""
         text, date = self.meta.get("recorded_at"), header(self.headers, "date")
@@ -69,10 +75,18 @@ class Interaction:
 
 @dataclass(slots=True)
 class Tape:
-    """The interactions of one file, in the order in which they were issued."""
+    """The interactions of one file, in the order in which they were issued.
+
+    Attributes:
+        incomplete: Whether the next run may add to it.
+        ours: Whether we wrote the file: what stock vcrpy wrote went through no hook of ours.
+        metadata: What stock vcrpy keeps beside the interactions.
+    """
 
     interactions: list[Interaction] = field(default_factory=list)
     incomplete: bool = False
+    ours: bool = True
+    metadata: Any = None
 
 
 def header(headers: dict[str, list[str]], name: str) -> str:
@@ -111,6 +125,8 @@ def dumps(tape: Tape) -> str:
     data: dict[str, Any] = {"version": VERSION}
     if tape.incomplete:
         data["incomplete"] = True
+    if tape.metadata:
+        data["metadata"] = tape.metadata
     data["interactions"] = [_as_dict(interaction) for interaction in tape.interactions]
     text = HEADER + yaml.dump(data, Dumper=_Dumper, allow_unicode=True, sort_keys=False, width=10**9)
     return f"{text}checksum: sha256:{_checksum(text)}\n"
@@ -178,115 +194,92 @@ def loads(text: str, source: Path) -> Tape:
         source: The file, for messages.
 
     Raises:
-        CassetteError: Damaged, changed since it was recorded, or not a cassette; names the file and the line.
+        DamagedError: Damaged, changed since it was recorded, or not a cassette; names the file and the line.
     """
     try:
         data = sealed.read(text) if _is_sealed(text, source) else None
         if data is None:
-            data = _plain(_node(text))
+            data = _foreign(text, source)
     except yaml.MarkedYAMLError as exc:
         line = exc.problem_mark.line + 1 if exc.problem_mark else 1
-        raise _damaged(source, line, exc.problem or "not YAML") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as exc:
-        raise _damaged(source, 1, str(exc) or type(exc).__name__) from None
+        raise damaged(source, line, exc.problem or "not YAML") from None
+    except yaml.reader.ReaderError as exc:
+        # Counted in bytes, by libyaml.
+        line = text.encode("utf-8", "surrogatepass").count(b"\n", 0, exc.position) + 1
+        raise damaged(source, line, f"the character #x{exc.character:04x} has no place in YAML") from None
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as exc:
+        raise damaged(source, getattr(exc, "lineno", 1), str(exc) or type(exc).__name__) from None
+    if isinstance(data, list) and data:
+        raise damaged(source, 1, "vcrpy before 1.0 wrote it: `python -m vcr.migration` makes it readable")
     if not isinstance(data, dict) or not isinstance(data.get("interactions"), list):
-        raise _damaged(source, 1, "it has no list of interactions")
+        raise damaged(source, 1, "it has no list of interactions")
     if data.get("version") != VERSION:
-        raise _damaged(source, 1, f"format version {data.get('version')!r}, known is {VERSION}")
+        raise damaged(source, 1, f"format version {data.get('version')!r}, known is {VERSION}")
     interactions = []
     for index, entry in enumerate(data["interactions"]):
         try:
             interactions.append(_interaction(entry))
         except (KeyError, TypeError, ValueError, AttributeError) as exc:
             reason = f"no {exc}" if isinstance(exc, KeyError) else str(exc)
-            raise _damaged(source, _line_of(text, index), f"interaction {index + 1}: {reason}") from None
-    return Tape(interactions, incomplete=data.get("incomplete") is True)
+            raise damaged(source, _line_of(text, index), f"interaction {index + 1}: {reason}") from None
+    return Tape(interactions, data.get("incomplete") is True, text.startswith(HEADER[:30]), data.get("metadata"))
 
 
-_SafeLoader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_TAG = "tag:yaml.org,2002:"
-_DEEPEST = 20
-_MOST_VALUES = 2_000_000
-
-
-def _node(text: str) -> yaml.Node | None:
-    loader = _SafeLoader(text)
-    try:
-        node: yaml.Node | None = loader.get_single_node()
-        return node
-    finally:
-        loader.dispose()
-
-
-def _plain(node: yaml.Node | None, depth: int = 0, count: list[int] | None = None) -> Any:
-    """Build data from nodes: half of the time of PyYAML's own constructor, and nothing but plain values.
-
-    Raises:
-        yaml.MarkedYAMLError: A tag that no cassette has, or more values than any has: aliases can hold each other.
-    """
-    if node is None:
-        return None
-    count = [0] if count is None else count
-    count[0] += 1
-    if depth > _DEEPEST or count[0] > _MOST_VALUES:
-        raise yaml.MarkedYAMLError(problem="nested too deeply, or too large", problem_mark=node.start_mark)
-    kind = node.tag.removeprefix(_TAG)
-    if isinstance(node, yaml.ScalarNode):
-        if kind == "str":
-            return node.value
-        if kind in _SCALARS:
-            return _SCALARS[kind](node)
-    elif isinstance(node, yaml.MappingNode) and kind == "map":
-        return {_plain(key, depth + 1, count): _plain(value, depth + 1, count) for key, value in node.value}
-    elif isinstance(node, yaml.SequenceNode) and kind == "seq":
-        return [_plain(item, depth + 1, count) for item in node.value]
-    raise yaml.MarkedYAMLError(problem=f"tag {node.tag!r} has no place in a cassette", problem_mark=node.start_mark)
-
-
-_constructor = yaml.constructor.SafeConstructor()
-_SCALARS: dict[str, Callable[[yaml.ScalarNode], Any]] = {
-    "int": _constructor.construct_yaml_int,
-    "float": _constructor.construct_yaml_float,
-    "bool": _constructor.construct_yaml_bool,
-    "null": _constructor.construct_yaml_null,
-    "binary": _constructor.construct_yaml_binary,
-    # An unquoted date, as stock vcrpy may write one into a header, is the text that stands there.
-    "timestamp": lambda node: str(node.value),
-}
+def _foreign(text: str, source: Path) -> Any:
+    """Parse a file that others wrote: YAML, or JSON, whose escapes of emoji YAML refuses."""
+    text = text.removeprefix("\ufeff")
+    if source.suffix == ".json":
+        return json.loads(text)
+    if text.startswith("{"):
+        with contextlib.suppress(ValueError):
+            return json.loads(text)
+    return plainyaml.parse(text)
 
 
 def _is_sealed(text: str, source: Path) -> bool:
     """Whether the file is what we wrote; a file without our header and seal is stock vcrpy's.
 
     Raises:
-        CassetteError: A file of ours that was cut or changed.
+        DamagedError: A file of ours that was cut or changed.
     """
     text = text.replace("\r\n", "\n")
     body, _, last = text.rstrip("\n").rpartition("\n")
     seal = SEAL.match(last)
     line = text.count("\n", 0, len(body)) + 2
-    if seal is None:
-        if text.startswith(HEADER[:30]) or "\nchecksum:" in text:
-            raise _damaged(source, line, "the file is cut off: its last line is not the checksum")
-        return False
-    if _checksum(f"{body}\n") != seal.group(1):
-        raise _damaged(source, line, "the checksum does not match: the file was changed since it was recorded")
-    return True
+    if seal and _checksum(f"{body}\n") == seal.group(1):
+        return True
+    _refuse_what_git_left(text, source)
+    if seal:
+        raise damaged(source, line, "the checksum does not match: the file was changed since it was recorded")
+    if text.startswith(HEADER[:30]) or "\nchecksum:" in text:
+        raise damaged(source, line, "the file is cut off: its last line is not the checksum")
+    return False
+
+
+def _refuse_what_git_left(text: str, source: Path) -> None:
+    if text.startswith("version https://git-lfs.github.com/"):
+        raise damaged(source, 1, "it is a pointer of Git LFS: `git lfs pull` gets the file itself")
+    # What YAML has in its first column is never this, and inside a text it would be replayed.
+    conflict = CONFLICT.search(text)
+    if conflict:
+        raise damaged(source, text.count("\n", 0, conflict.start()) + 1, "a merge conflict stands here")
 
 
 def _checksum(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _damaged(source: Path, line: int, reason: str) -> CassetteError:
-    return CassetteError(
+def damaged(source: Path, line: int, reason: str) -> DamagedError:
+    """Return the error of a file that cannot be used for what stands in this line."""
+    return DamagedError(
         f"{shown_path(source)}:{line}: not a usable cassette: {reason}. Restore the file from version control, "
-        "or delete it and record again. It was left as it is."
+        "or record it again with --llm-record=all. It was left as it is."
     )
 
 
 def _line_of(text: str, index: int) -> int:
-    starts = [number for number, line in enumerate(text.splitlines(), 1) if line.startswith(("- request", "- resp"))]
+    marks = ("- request", "- resp", '            "request": {')
+    starts = [number for number, line in enumerate(text.splitlines(), 1) if line.startswith(marks)]
     return starts[index] if index < len(starts) else 1
 
 
@@ -294,22 +287,26 @@ def _interaction(entry: Any) -> Interaction:
     request, response = entry["request"], entry["response"]
     # Stock vcrpy keeps the old httpx layout with `content` and `status_code` readable, so we do too.
     status = response.get("status") or {"code": response["status_code"], "message": ""}
-    body = response["body"] if "body" in response else {"string": response["content"]}
     code = status["code"]
     if not isinstance(code, int) or not 100 <= code <= 599:
         raise ValueError(f"status code {code!r}")
-    meta = response.get("llmeval") or {}
-    if not isinstance(meta, dict):
+    meta = response.get("llmeval")
+    if not isinstance(meta, dict | None):
         raise TypeError("response.llmeval is not a mapping")
+    headers, content = _headers(response.get("headers")), stock.answer_body(response)
+    if meta is None:
+        # What we wrote ourselves is unpacked.
+        meta = {"recorded_at": entry["recorded_at"]} if "recorded_at" in entry else {}
+        headers, content = stock.unpacked(headers, content)
     return Interaction(
         method=_text(request["method"], "request.method"),
         uri=_text(request["uri"], "request.uri"),
-        body=_bytes(request.get("body"), "request.body"),
+        body=stock.request_body(request.get("body")),
         request_headers=_headers(request.get("headers")),
         status=code,
         reason=_text(status.get("message") or "", "response.status.message"),
-        headers=_headers(response.get("headers")),
-        content=_bytes(body.get("string"), "response.body.string"),
+        headers=headers,
+        content=content,
         meta=meta,
     )
 
@@ -320,16 +317,6 @@ def _text(value: Any, what: str) -> str:
     return value
 
 
-def _bytes(value: Any, what: str) -> bytes:
-    if value is None:
-        return b""
-    if isinstance(value, str):
-        return value.encode("utf-8", "surrogatepass")
-    if isinstance(value, bytes):
-        return value
-    raise TypeError(f"{what} is {type(value).__name__}, not text")
-
-
 def _headers(value: Any) -> dict[str, list[str]]:
     if value is None:
         return {}
@@ -337,6 +324,14 @@ def _headers(value: Any) -> dict[str, list[str]]:
         raise TypeError("headers are not a mapping")
     headers: dict[str, list[str]] = {}
     for name, values in value.items():
-        items = values if isinstance(values, list) else [values]
-        headers[_text(name, "a header's name")] = [_text(item, f"header {name}") for item in items]
+        items = values if isinstance(values, list | tuple) else [values]
+        name = name.decode("latin-1") if isinstance(name, bytes) else _text(name, "a header's name")
+        headers[name] = [_header(item, name) for item in items if item is not None]
     return headers
+
+
+def _header(value: Any, name: str) -> str:
+    # Clients pass bytes and numbers too, and vcrpy keeps them as they come.
+    if isinstance(value, bytes):
+        return value.decode("latin-1")
+    return str(value) if isinstance(value, int) else _text(value, f"header {name}")

@@ -81,6 +81,8 @@ def canonical_body(body: bytes, content_type: str, ignored: Ignored = NOTHING) -
     if boundary:
         body = body.replace(boundary.group(1).encode(), b"boundary")
     data = None if boundary else json_body(body)
+    if data is None and not content_type:
+        data = _form(body)
     if data is None:
         return ignored.bytes(body)
     if ignored:
@@ -98,6 +100,18 @@ def json_body(body: bytes) -> Any:
         return json.loads(body, parse_float=_number)
     except (ValueError, RecursionError):
         return None
+
+
+def _form(body: bytes) -> dict[str, str] | None:
+    """Return the fields of a form whose names differ, else None.
+
+    Stock vcrpy keeps what aiohttp was given as `data=` or `json=` without saying which of them it was.
+    """
+    try:
+        pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, strict_parsing=True)
+    except ValueError:
+        return None
+    return dict(pairs) if len(dict(pairs)) == len(pairs) else None
 
 
 def _number(text: str) -> float | int:

@@ -8,12 +8,18 @@ import re
 from functools import lru_cache
 from pathlib import Path
 
+FIXTURES = "_fixtures"
 SAFE = re.compile(r"[a-z0-9_.\[\]=,@-]+")
 LOOKS_HASHED = re.compile(r"-[0-9a-f]{8}$")
 # Names that Windows reserves, with or without a suffix.
 RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)")
 # Together with the folder's name and a hash each, a path stays under 200 characters.
 LONGEST = {"module": 28, "candidate": 24, "test": 60}
+# What pytest-recording takes out of a cassette's name, and the length that it takes for a file system's limit.
+STOCK_REPLACED = re.compile(r"""[<>?%*:|"'/\\]""")
+STOCK_LONGEST = 255
+# Suffixes of its files, and how many characters of a name it keeps free for each: it counts "json" without the dot.
+STOCK_SUFFIXES = {".yaml": 5, ".json": 4}
 
 
 def file_name(name: str, longest: int = LONGEST["test"]) -> str:
@@ -76,9 +82,14 @@ def cassette_path(module: Path, test: str, candidate: str | None, folder: str = 
     return Path(f"{home}{os.sep}{file_name(name.replace('::', '.'))}.yaml")
 
 
+def module_folder(module: Path, folder: str = "llm_cassettes") -> Path:
+    """Return the folder of all recordings of a test file."""
+    return module.parent / folder / file_name(module.stem, LONGEST["module"])
+
+
 @lru_cache(maxsize=256)
 def _home(module: Path, candidate: str | None, folder: str) -> Path:
-    root = module.parent / folder / file_name(module.stem, LONGEST["module"])
+    root = module_folder(module, folder)
     return root if candidate is None else root / candidate_folder(candidate)
 
 
@@ -97,8 +108,51 @@ def fixture_path(
     root = home.parent / folder / file_name(home.stem, LONGEST["module"]) if home.suffix == ".py" else home / folder
     name = file_name(f"{scope_node}.{fixture}" if scope_node else fixture)
     # A candidate's folder never begins with an underscore of ours: names that do come hashed or unchanged.
-    shared = root / "_fixtures"
+    shared = root / FIXTURES
     return (shared / candidate_folder(candidate) if candidate else shared) / f"{name}.yaml"
+
+
+def stock_paths(
+    file: Path, test: str, candidate: str | None, *, folder: Path | None = None, default: str | None = None
+) -> list[Path]:
+    """Return where pytest-recording would keep the cassette of a test: the likeliest first, none of them twice.
+
+    With the candidate in the parameter id comes before without: the first is of this candidate for sure, the second is
+    what a test recorded before it took `llm`. Files written with ``serializer="json"`` come after YAML.
+
+    Args:
+        file: The test file.
+        test: Class and function with the parameter id, as in the node id: ``TestX::test_y[smol-case1]``.
+        candidate: Name of the candidate, or None for a test without one.
+        folder: What the fixture `vcr_cassette_dir` returns, where a project has its own.
+        default: The argument of the marker `default_cassette`, if the test has it.
+
+    >>> for path in stock_paths(Path("tests/test_x.py"), "TestA::test_y[openai:mini-1]", "openai:mini"):
+    ...     print(path.as_posix())
+    tests/cassettes/test_x/TestA.test_y[openai-mini-1].yaml
+    tests/cassettes/test_x/TestA.test_y[openai-mini-1].json
+    tests/cassettes/test_x/TestA.test_y[1].yaml
+    tests/cassettes/test_x/TestA.test_y[1].json
+    """
+    home = file.parent / "cassettes" / file.stem if folder is None else folder
+    tests = [test] if candidate is None else [test, without_candidate(test, candidate)]
+    names = [default] if default is not None else [_stock_name(name) for name in tests]
+    return list(dict.fromkeys(home / _stock_file(name, suffix) for name in names for suffix in STOCK_SUFFIXES))
+
+
+def _stock_name(test: str) -> str:
+    """Return pytest-recording's name for a test."""
+    base, bracket, ids = test.partition("[")
+    # Of nested classes, only the innermost counts.
+    return STOCK_REPLACED.sub("-", ".".join(base.split("::")[-2:]) + bracket + ids)
+
+
+def _stock_file(name: str, suffix: str) -> str:
+    longest = STOCK_LONGEST - STOCK_SUFFIXES[suffix]
+    if len(name) > longest:
+        digest = hashlib.md5(name.encode("utf-8", "surrogatepass"), usedforsecurity=False).hexdigest()
+        name = f"{name[: longest - len(digest) - 3]}...{digest}"
+    return name if name.endswith(suffix) else f"{name}{suffix}"
 
 
 def shown_path(path: Path) -> str:

@@ -1,31 +1,50 @@
-"""What may reach the disk: headers on a list, and no text that holds a secret."""
+"""What may reach the disk and the terminal: headers on a list, and no text that holds a secret."""
 
 from __future__ import annotations
 
-import base64
-import json
 import re
-from collections.abc import Iterable, Mapping
+import threading
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from urllib.parse import quote
+from functools import lru_cache
+
+from pytest_llmeval.cassettes.matching import SECRET_PARAMETERS, HTTPRequest
+from pytest_llmeval.cassettes.secrets import (
+    ACCOUNT_HEADERS,
+    CREDENTIAL_HEADERS,
+    KEY_SHAPES,
+    KNOWN_EXAMPLES,
+    SHORTEST_SECRET,
+    KnownSecret,
+    could_be_key,
+    is_placeholder,
+    is_random,
+    keys_in_header,
+    known,
+    secret_parameters,
+    secrets_of,
+)
+from pytest_llmeval.cassettes.views import (
+    View,
+    encoded_runs,
+    is_readable,
+    overlapping,
+    readings,
+    split_texts,
+    unescaped,
+    without_seams,
+)
 
 REQUEST_HEADERS = {"content-type", "anthropic-version", "anthropic-beta", "openai-beta"}
 RESPONSE_HEADERS = {"content-type", "location"}
 
-KEY_VARIABLE = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?|ORG_ID|ORGANIZATION)$", re.IGNORECASE)
-SHORTEST_SECRET = 8
-
-KEY_SHAPES = (
-    ("an API key (sk-...)", r"(?<![A-Za-z0-9_-])sk-(?=[A-Za-z0-9_-]*[0-9])[A-Za-z0-9_-]{20,}"),
-    ("a Google API key", r"(?<![A-Za-z0-9_-])AIza[0-9A-Za-z_-]{30,}"),
-    ("a Groq, Hugging Face or GitHub token", r"(?<![A-Za-z0-9_])(gsk_|hf_|gh[pousr]_|github_pat_)[A-Za-z0-9_]{20,}"),
-    ("an AWS access key id", r"(?<![A-Za-z0-9])(AKIA|ASIA)[0-9A-Z]{16}(?![A-Za-z0-9])"),
-    ("a Slack token", r"(?<![A-Za-z0-9])xox[abposr]-[A-Za-z0-9-]{10,}"),
-    ("a bearer token", r"\b[Bb]earer [A-Za-z0-9._~+/-]{16,}"),
-    ("a JSON web token", r"(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]*"),
-    ("a private key", r"-----BEGIN [A-Z ]*PRIVATE KEY-----"),
-    ("a signed URL", r"(?i)[?&](X-Amz-Signature|X-Goog-Signature|sig)=[A-Za-z0-9%/+=_-]{16,}"),
-)
+#: Tokens that are new with each request would fill the memory, and each is looked for in every text.
+MOST_LEARNED = 200
+DEEPEST = 3
+SHORTEST_PIECE = 5
+#: How much of a secret must be left where a text was cut off for it to count.
+SHORTEST_REST = 8
 
 
 def kept_headers(headers: Iterable[tuple[str, str]], allowed: set[str]) -> dict[str, list[str]]:
@@ -45,8 +64,17 @@ class Finding:
     line: int
 
 
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Where in a text a secret stands, and what it is."""
+
+    start: int
+    end: int
+    what: str
+
+
 class SecretScanner:
-    """Looks for the values of the environment's key variables, and for the shapes of known keys.
+    """Looks for the values of key variables, for what requests carried as keys, and for the shapes of known keys.
 
     Args:
         environ: Usually `os.environ`. Variables whose name ends in KEY, TOKEN, SECRET, PASSWORD and the like count.
@@ -58,45 +86,238 @@ class SecretScanner:
         self._environ = environ
         self._also = set(also)
         self._ignored = tuple(ignored) or ("\0",)
-        self._known: set[tuple[str, str]] = set()
-        self._literals: list[tuple[str, str]] = []
-        self._shapes = [(what, re.compile(shape)) for what, shape in KEY_SHAPES]
+        self._lock = threading.Lock()
+        self._variables: set[tuple[str, str]] = set()
+        self._own: dict[str, KnownSecret] = {}
+        self._learned: dict[str, KnownSecret] = {}
+        self._seen: set[str] = set()
+        self._known: tuple[KnownSecret, ...] = ()
+        # A log record is formatted several times, by each handler.
+        self._masked = lru_cache(maxsize=64)(self._mask)
         self.learn()
 
     def learn(self) -> None:
         """Take up what the environment holds now; what it once held stays known."""
         for name, value in list(self._environ.items()):
-            if len(value) < SHORTEST_SECRET or (name, value) in self._known or value.startswith(self._ignored):
+            if len(value) < SHORTEST_SECRET or (name, value) in self._variables:
                 continue
-            if name in self._also or KEY_VARIABLE.search(name):
-                self._known.add((name, value))
-                self._literals += [(form, f"the value of {name}") for form in _forms(value)]
+            self._variables.add((name, value))
+            for secret, what in secrets_of(name, value, sure=name in self._also):
+                if not secret.startswith(self._ignored):
+                    self._own.setdefault(secret, known(secret, what))
+                    self._renew()
+
+    def learn_request(self, request: HTTPRequest) -> None:
+        """Take up what a request carries as keys: they may be nowhere in the environment, and be echoed."""
+        for name, values in request.headers.items():
+            if name.lower() in CREDENTIAL_HEADERS:
+                for value in values:
+                    self._learn_header(name.lower(), value, f"what a request carried in its header {name.lower()}")
+        if "?" in request.uri or "@" in request.uri:
+            for what, value in secret_parameters(request.uri, SECRET_PARAMETERS):
+                if could_be_key(value):
+                    self._learn(value, f"what a request carried in {what}")
+
+    def learn_answer(self, headers: Iterable[tuple[str, str]], content: bytes) -> None:
+        """Take up cookies and account ids of an answer, and the pieces in which its stream brought a secret."""
+        for name, value in headers:
+            if name.lower() in ACCOUNT_HEADERS or name.lower() in CREDENTIAL_HEADERS:
+                self._learn_header(name.lower(), value, f"what an answer had in its header {name.lower()}")
+        for pieces in split_texts(content.decode("utf-8", "replace")):
+            for span in self._spans("".join(pieces)):
+                for piece in overlapping(pieces, span.start, span.end):
+                    if SHORTEST_PIECE <= len(piece) < span.end - span.start:
+                        self._learn(piece, f"a piece of {span.what}")
+
+    def _learn_header(self, name: str, value: str, what: str) -> None:
+        if value in self._seen:
+            return
+        self._seen.add(value)
+        # Account ids and cookies are also plain words and dates.
+        fits = could_be_key if name in CREDENTIAL_HEADERS and "cookie" not in name else is_random
+        for secret in keys_in_header(name, value):
+            if len(secret) >= SHORTEST_SECRET and fits(secret):
+                self._learn(secret, what)
+
+    def _learn(self, secret: str, what: str) -> None:
+        with self._lock:
+            if secret in self._own or secret in self._learned or secret.startswith(self._ignored):
+                return
+            if len(self._learned) >= MOST_LEARNED:
+                del self._learned[next(iter(self._learned))]
+                self._seen.clear()
+            self._learned[secret] = known(secret, what)
+            self._renew()
+
+    def _renew(self) -> None:
+        # The longest first: of a key that holds another one, all is to go.
+        secrets = [*self._own.values(), *self._learned.values()]
+        self._known = tuple(sorted(secrets, key=lambda secret: -len(secret.value)))
+        self._masked.cache_clear()
+
+    def knows(self, text: str) -> bool:
+        """Whether a text holds the value of a key variable as it is."""
+        return any(secret in text for secret in self._own)
+
+    def find_all(self, text: str) -> list[Finding]:
+        """Return what secrets are in a text, with every line on which they stand."""
+        spans = {(span.what, span.start) for span in self._spans(text)}
+        breaks = [match.start() for match in re.finditer("\n", text)] if spans else []
+        return sorted({Finding(what, bisect_left(breaks, start) + 1) for what, start in spans}, key=_by_line)
 
     def find(self, text: str) -> list[Finding]:
-        """Return every secret in `text`, by line."""
-        findings = {
-            Finding(what, text.count("\n", 0, position) + 1)
-            for form, what in self._literals
-            if (position := text.find(form)) >= 0
-        }
-        for what, shape in self._shapes:
-            match = shape.search(text)
-            if match:
-                findings.add(Finding(f"what looks like {what}", text.count("\n", 0, match.start()) + 1))
-        return sorted(findings, key=lambda finding: (finding.line, finding.what))
+        """Return what secrets are in a text, each with its first line."""
+        first: dict[str, int] = {}
+        for span in self._spans(text):
+            first[span.what] = min(span.start, first.get(span.what, span.start))
+        findings = {Finding(what, text.count("\n", 0, start) + 1) for what, start in first.items()}
+        return sorted(findings, key=_by_line)
+
+    def find_in_body(self, body: bytes) -> list[str]:
+        """Return what secrets are in a body: also in one that is packed, and split over the events of a stream."""
+        found: dict[str, None] = {}
+        for text in readings(body):
+            found.update((finding.what, None) for finding in self.find(text))
+            if not found:
+                found.update((finding.what, None) for finding in self.find_split(text))
+        return list(found)
+
+    def find_split(self, text: str) -> list[Finding]:
+        """Return what secrets a stream carries in pieces; their line is the first."""
+        whats = {span.what for pieces in split_texts(text) for span in self._spans("".join(pieces))}
+        return [Finding(f"{what}, split over the events of a stream", 1) for what in sorted(whats)]
+
+    def find_cut(self, text: str) -> list[str]:
+        """Return what secrets a text holds, if only their beginning: names of files are cut and made safe."""
+        found = [finding.what for finding in self.find(text)]
+        for secret in self._known:
+            safe = re.sub(r"[^A-Za-z0-9_.\[\]+=,@-]+", "-", secret.value)
+            if safe[: max(SHORTEST_REST, min(len(safe), 2 * SHORTEST_REST))] in text:
+                found.append(secret.what)
+        return list(dict.fromkeys(found))
+
+    def mask(self, text: str) -> str:
+        """Return a text with each secret replaced by what it is; the text itself if it holds none.
+
+        >>> SecretScanner({"BANK_API_KEY": "9fX2mQ7bTz"}).mask("key=9fX2mQ7bTz!")
+        'key=[masked: the value of BANK_API_KEY]!'
+        """
+        return self._masked(text) if len(text) >= SHORTEST_SECRET else text
+
+    def _mask(self, text: str) -> str:
+        spans = sorted((*self._spans(text), *self._cut(text), *placed(text)), key=lambda span: (span.start, -span.end))
+        parts: list[str] = []
+        at = 0
+        for span in spans:
+            if span.start >= at:
+                parts += (text[at : span.start], f"[masked: {span.what}]")
+            at = max(at, span.end)
+        return "".join([*parts, text[at:]]) if parts else text
+
+    def _spans(self, text: str, depth: int = 0) -> Iterator[Span]:
+        """Yield where secrets stand: as they are, escaped (twice at most), in a list of pieces, and encoded."""
+        yield from self._plain(text)
+        views: list[View] = []
+        for _ in range(2):
+            view = unescaped(views[-1].text if views else text)
+            if view is None:
+                break
+            views.append(view)
+            yield from _back(views, self._plain(view.text))
+        seamless = without_seams(text)
+        if seamless is not None:
+            yield from _back([seamless], self._plain(seamless.text))
+            view = unescaped(seamless.text)
+            if view is not None:
+                yield from _back([seamless, view], self._plain(view.text))
+        if depth < DEEPEST:
+            yield from self._encoded(text, depth)
+            if views:
+                yield from _back(views, self._encoded(views[-1].text, depth))
+
+    def _plain(self, text: str) -> Iterator[Span]:
+        for secret in self._known:
+            for form in secret.forms:
+                at = text.find(form)
+                while at >= 0:
+                    yield Span(at, at + len(form), secret.what)
+                    at = text.find(form, at + len(form))
+        for what, hints, shape in KEY_SHAPES:
+            if any(hint in text for hint in hints):
+                for match in shape.finditer(text):
+                    if not (is_placeholder(match.group()) or any(known in match.group() for known in KNOWN_EXAMPLES)):
+                        yield Span(*match.span(), f"what looks like {what}")
+
+    def _encoded(self, text: str, depth: int) -> Iterator[Span]:
+        for start, end, data in encoded_runs(text):
+            for reading in readings(data):
+                spans = self._spans(reading, depth + 1) if is_readable(reading.encode()) else self._plain(reading)
+                first = next(iter(spans), None)
+                if first is not None:
+                    yield Span(start, end, first.what)
+
+    def _cut(self, text: str) -> Iterator[Span]:
+        """Yield what is left of secrets beside the dots by which pytest shortens long values."""
+        at = text.find("...")
+        if at < 0:
+            return
+        ends = SHORTEST_REST
+        likely = [known for known in self._known if known.value[:ends] in text or known.value[-ends:] in text]
+        while at >= 0 and likely:
+            after = at + 3
+            for secret in likely:
+                value = secret.value
+                for length in range(min(len(value) - 1, 200), SHORTEST_REST - 1, -1):
+                    if text.endswith(value[:length], 0, at):
+                        yield Span(at - length, at, f"the beginning of {secret.what}")
+                        break
+                for length in range(min(len(value) - 1, 200), SHORTEST_REST - 1, -1):
+                    if text.startswith(value[-length:], after):
+                        yield Span(after, after + length, f"the end of {secret.what}")
+                        break
+            at = text.find("...", after)
 
 
-def _forms(value: str) -> set[str]:
-    """Return how a secret may be written: plain, in a URL, in JSON (once and twice escaped), in base64."""
-    forms = {value, quote(value, safe="")}
-    escaped = json.dumps(value)[1:-1]
-    forms |= {escaped, json.dumps(escaped)[1:-1]}
-    raw = value.encode()
-    for shift in range(3):
-        # Base64 of a text that holds the value, at each of the three alignments; the edges depend on neighbours.
-        encoded = base64.b64encode(b"\0" * shift + raw).decode().rstrip("=")
-        start = (shift * 8 + 5) // 6
-        whole = encoded[start : len(encoded) - (1 if (shift + len(raw)) % 3 else 0)]
-        if len(whole) >= SHORTEST_SECRET:
-            forms |= {whole, whole.replace("+", "-").replace("/", "_")}
-    return forms
+def _by_line(finding: Finding) -> tuple[int, str]:
+    return finding.line, finding.what
+
+
+def _back(views: list[View], spans: Iterable[Span]) -> Iterator[Span]:
+    """Yield spans of the last view as spans of the text that the first one was made from."""
+    for span in spans:
+        start, end = span.start, span.end
+        for view in reversed(views):
+            start, end = view.origin(start), view.origin(end)
+        yield Span(start, end, span.what)
+
+
+_NAMES = "|".join(sorted(CREDENTIAL_HEADERS | ACCOUNT_HEADERS, key=len, reverse=True))
+_QUOTED = re.compile(
+    rf"""(?P<q>\\*['"])(?P<name>{_NAMES})(?P=q)\s*[:,]\s*[\[(]?\s*b?(?P<v>\\*['"])(?P<value>.*?)(?P=v)""", re.IGNORECASE
+)
+_UNQUOTED = re.compile(rf"(?<![\w-])(?P<name>{_NAMES})\s*[:=]\s*(?P<value>[^\s'\"][^\r\n'\"]*)", re.IGNORECASE)
+_PARAMETERS = re.compile(
+    rf"[?&](?P<name>{'|'.join(map(re.escape, SECRET_PARAMETERS))})=(?P<value>[^&\s\"'<>]+)", re.IGNORECASE
+)
+_USERINFO = re.compile(r"://[^\s/:@'\"]{0,100}:(?P<value>[^\s/@'\"]{1,200})@")
+_HINTS = ("auth", "cookie", "token", "key", "openai-", "anthropic-", "sig", "secret", "passw", "credential", "@")
+
+
+def placed(text: str) -> Iterator[Span]:
+    """Yield what stands where credentials do: behind the names of headers and parameters, before the host in a URL."""
+    lower = text.lower()
+    if not any(hint in lower for hint in _HINTS):
+        return
+    for pattern, where in ((_QUOTED, "header"), (_UNQUOTED, "header"), (_PARAMETERS, "URL parameter")):
+        for match in pattern.finditer(text):
+            value = match["value"]
+            # A name and a colon also stand in ordinary sentences.
+            if len(value) >= SHORTEST_SECRET and not is_placeholder(value) and (where != "header" or _fits(match)):
+                yield Span(*match.span("value"), f"the value of the {where} {match['name'].lower()}")
+    for match in _USERINFO.finditer(text):
+        if not is_placeholder(match["value"]):
+            yield Span(*match.span("value"), "the password in a URL")
+
+
+def _fits(match: re.Match[str]) -> bool:
+    return match.re is _QUOTED or is_random(match["value"])

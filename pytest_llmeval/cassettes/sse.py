@@ -7,6 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from pytest_llmeval.response import join_text
+
+#: How OpenAI's Responses end, which have no other word for it.
+COMPLETED = ("response.completed", "response.incomplete")
+FAILED = ("error", "response.failed")
+
 
 @dataclass(frozen=True, slots=True)
 class Stream:
@@ -15,11 +21,13 @@ class Stream:
     Attributes:
         text: The content deltas, joined.
         first_content: Byte offset of the end of the first event that carries content, or None.
-        finished: Whether the protocol's end was seen; True for streams of protocols that we do not know.
+        known: Whether it speaks a protocol that we know.
+        finished: Whether the protocol's end was seen; for streams of other protocols, whether nothing is broken.
     """
 
     text: str
     first_content: int | None
+    known: bool
     finished: bool
 
 
@@ -27,31 +35,18 @@ def read_stream(body: bytes) -> Stream:
     """Assemble a stream's text and tell whether it ended as its protocol wants.
 
     >>> read_stream(b'data: {"choices": [{"delta": {"content": "Hi"}}]}' + bytes([10, 10]))
-    Stream(text='Hi', first_content=51, finished=False)
+    Stream(text='Hi', first_content=51, known=True, finished=False)
     """
     texts: list[str] = []
     first: int | None = None
-    known = finished = broken = False
+    ending = _Ending(broken=not _is_utf8(body))
     for end, data in _events(body):
-        if data.strip() == "[DONE]":
-            finished = True
-            continue
-        try:
-            event = json.loads(data)
-        except (ValueError, RecursionError):
-            broken = True
-            continue
-        if not isinstance(event, dict):
-            continue
-        known = known or "choices" in event or str(event.get("type", "")).startswith("message_")
-        broken = broken or event.get("error") is not None
-        finished = finished or _is_last(event)
-        text = _content(event)
+        event = ending.see(data)
+        text = _content(event) if event is not None else ""
         if text:
             texts.append(text)
             first = end if first is None else first
-    unknown_protocol = not known and not broken
-    return Stream("".join(texts), first, not broken and (finished or unknown_protocol))
+    return Stream(join_text(texts), first, ending.known, ending.good)
 
 
 def json_events(body: bytes) -> Iterator[dict[str, Any]]:
@@ -69,8 +64,67 @@ def json_events(body: bytes) -> Iterator[dict[str, Any]]:
             yield event
 
 
+class _Ending:
+    """Follows a stream to see whether it says by itself that it is whole.
+
+    A stream that stops early looks like any other to HTTP where a gateway ends it, and to the SDKs too. What tells is
+    the reason for which the model stopped: both protocols always send it, and ``[DONE]`` may follow what was cut.
+    """
+
+    def __init__(self, *, broken: bool) -> None:
+        self.known = False
+        self._broken = broken
+        self._begun: set[Any] = set()
+        self._stopped: set[Any] = set()
+
+    @property
+    def good(self) -> bool:
+        """Whether nothing is broken and nothing is missing."""
+        whole = bool(self._stopped) and self._begun <= self._stopped
+        return not self._broken and (whole or not self.known)
+
+    def see(self, data: str) -> dict[str, Any] | None:
+        """Take the data of one event; return it if it is an object."""
+        if data.strip() == "[DONE]":
+            return None
+        try:
+            event = json.loads(data)
+        except (ValueError, RecursionError):
+            self._broken = True
+            return None
+        if not isinstance(event, dict):
+            return None
+        self._broken = self._broken or event.get("error") is not None or event.get("type") in FAILED
+        self._follow(event)
+        return event
+
+    def _follow(self, event: dict[str, Any]) -> None:
+        kind, choices = str(event.get("type", "")), event.get("choices")
+        self.known = self.known or "choices" in event or kind.startswith(("message_", "response."))
+        for choice in choices if isinstance(choices, list) else ():
+            if isinstance(choice, dict):
+                index = str(choice.get("index") or 0)
+                self._begun.add(index)
+                if choice.get("finish_reason"):
+                    self._stopped.add(index)
+        delta = event.get("delta")
+        if kind == "message_delta" and isinstance(delta, dict) and delta.get("stop_reason"):
+            self._stopped.add(kind)
+        if kind in COMPLETED:
+            self._stopped.add(kind)
+
+
+def _is_utf8(body: bytes) -> bool:
+    # The SDKs decode strictly, so that other bytes end the stream for whoever reads it.
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def _events(body: bytes) -> Iterator[tuple[int, str]]:
-    """Yield (byte offset of the event's end, its data), an event a blank line."""
+    """Yield (byte offset of the event's end, its data). A blank line ends an event: without one, there is none yet."""
     position = 0
     lines: list[str] = []
     for raw in body.splitlines(keepends=True):
@@ -81,17 +135,6 @@ def _events(body: bytes) -> Iterator[tuple[int, str]]:
         elif not line and lines:
             yield position, "\n".join(lines)
             lines = []
-    if lines:
-        yield position, "\n".join(lines)
-
-
-def _is_last(event: dict[str, Any]) -> bool:
-    if event.get("type") == "message_stop" or event.get("type") in ("response.completed", "response.incomplete"):
-        return True
-    choices = event.get("choices")
-    return bool(
-        isinstance(choices, list) and choices and isinstance(choices[0], dict) and choices[0].get("finish_reason")
-    )
 
 
 def _content(event: dict[str, Any]) -> str:

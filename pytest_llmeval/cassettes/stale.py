@@ -8,11 +8,14 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from pytest_llmeval.cassettes.format import Interaction
+from pytest_llmeval.cassettes.ignoring import NOTHING, Ignored
 from pytest_llmeval.cassettes.matching import HTTPRequest, json_body, scrub_uri
 
 MOST_DIFFERENCES = 8
 CONTEXT_WORDS = 6
 LONGEST_VALUE = 120
+#: Of `likeness`: the same address, and a body that is more alike than different.
+ALIKE = 160
 COMPARED = 20_000
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
@@ -28,26 +31,27 @@ def plain(text: str) -> str:
 
 def nearest(request: HTTPRequest, recorded: Iterable[Interaction]) -> Interaction | None:
     """Return the recorded request that is most like `request`, or None if nothing is recorded."""
+    return max(recorded, key=lambda interaction: likeness(request, interaction), default=None)
+
+
+def likeness(request: HTTPRequest, recorded: Interaction) -> float:
+    """Return how much two requests are alike: 0-100 for their bodies, and 100 more for the same method and URL."""
     from rapidfuzz import fuzz
 
-    wanted = request.body[:COMPARED].decode("utf-8", "replace")
-
-    def likeness(interaction: Interaction) -> float:
-        same_target = (request.method, scrub_uri(request.uri)) == (interaction.method, scrub_uri(interaction.uri))
-        body = interaction.body[:COMPARED].decode("utf-8", "replace")
-        return fuzz.ratio(wanted, body) + (100 if same_target else 0)
-
-    return max(recorded, key=likeness, default=None)
+    same_target = (request.method, scrub_uri(request.uri)) == (recorded.method, scrub_uri(recorded.uri))
+    now, then = (body[:COMPARED].decode("utf-8", "replace") for body in (request.body, recorded.body))
+    return fuzz.ratio(now, then) + (100 if same_target else 0)
 
 
-def differences(request: HTTPRequest, recorded: Interaction) -> list[str]:
-    """Return what differs between a request and a recorded one, a line each, recorded first."""
+def differences(request: HTTPRequest, recorded: Interaction, ignored: Ignored = NOTHING) -> list[str]:
+    """Return what differs between a request and a recorded one, a line each, recorded first; ignored parts do not."""
     lines = []
     if request.method != recorded.method:
         lines.append(f"method: {recorded.method} -> {request.method}")
-    if scrub_uri(request.uri) != scrub_uri(recorded.uri):
-        lines.append(f"url: {plain(scrub_uri(recorded.uri))} -> {plain(scrub_uri(request.uri))}")
-    old, new = _flat(recorded.body), _flat(request.body)
+    old_url, new_url = (ignored.uri(scrub_uri(uri)) for uri in (recorded.uri, request.uri))
+    if old_url != new_url:
+        lines.append(f"url: {plain(old_url)} -> {plain(new_url)}")
+    old, new = _flat(recorded.body, ignored), _flat(request.body, ignored)
     for path in [*old, *(path for path in new if path not in old)]:
         if path not in new:
             lines.append(f"{path}: {_shown(old[path])} -> not there")
@@ -60,10 +64,11 @@ def differences(request: HTTPRequest, recorded: Interaction) -> list[str]:
     return lines
 
 
-def _flat(body: bytes) -> dict[str, Any]:
+def _flat(body: bytes, ignored: Ignored) -> dict[str, Any]:
     data = json_body(body)
     if data is None:
-        return {"body": body.decode("utf-8", "replace")} if body else {}
+        return {"body": ignored.text(body.decode("utf-8", "replace"))} if body else {}
+    data = ignored.data(data)
     leaves: dict[str, Any] = {}
     pending: list[tuple[str, Any]] = [("", data)]
     while pending:

@@ -5,21 +5,28 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from pytest_llmeval.cassettes import stale
+from pytest_llmeval.cassettes.disk import check_writable
+from pytest_llmeval.cassettes.elsewhere import Found
 from pytest_llmeval.cassettes.engine import Engine
 from pytest_llmeval.cassettes.exchange import Exchange
-from pytest_llmeval.cassettes.files import read_tape, write_tape
+from pytest_llmeval.cassettes.files import move, read_tape, write_tape
 from pytest_llmeval.cassettes.format import Interaction, Tape, header
+from pytest_llmeval.cassettes.ignoring import NOTHING, Ignored
 from pytest_llmeval.cassettes.matching import Fingerprint, HTTPRequest, fingerprint, request_fingerprint, scrub_uri
+from pytest_llmeval.cassettes.misses import why_missed
 from pytest_llmeval.cassettes.paths import shown_path
 from pytest_llmeval.cassettes.turns import Equals
-from pytest_llmeval.errors import CassetteError
+from pytest_llmeval.errors import CassetteError, DamagedError
 from pytest_llmeval.response import Timing
 from pytest_llmeval.running import Running
+
+
+def _nowhere() -> Iterable[Found]:
+    return ()
 
 
 class Cassette:
@@ -30,41 +37,76 @@ class Cassette:
         mode: One of `MODES`.
         engine: What all cassettes share.
         command: Returns the command that runs this test alone, for messages.
+        ignored: Parts of requests that make no difference.
+        elsewhere: Yields recordings at other paths that may be this test's, the likeliest first.
 
     Attributes:
         misses: Messages of requests that had no recording, in case the code under test swallows the failure.
+        missed: ``stale`` or ``missing`` after a miss: whether there was a recording.
         unread: Where answers came from that were not read to their end when the test ended, so are not recorded.
         closed: Whether the test is over.
+        wide: Whether this is not a test's, but of a fixture that serves several.
         kept: Whether the file was there or has been written.
+        source: Where the recording was read from.
+        too_old: Replayed recordings that are older than they may be.
+        renamed_from: Where the recording was before, under the name of a test that is gone.
     """
 
-    def __init__(self, path: Path, mode: str, engine: Engine, command: Callable[[], str] = lambda: "pytest") -> None:
-        self.path = path
+    def __init__(
+        self,
+        path: Path,
+        mode: str,
+        engine: Engine,
+        command: Callable[[], str] = lambda: "pytest",
+        *,
+        ignored: Ignored = NOTHING,
+        elsewhere: Callable[[], Iterable[Found]] = _nowhere,
+    ) -> None:
+        self.path = self.source = path
         self.mode = mode
         self.engine = engine
+        self.ignored = ignored
         self._command = command
+        self.elsewhere = elsewhere
         self.misses: list[str] = []
+        self.missed: str | None = None
         self.unread: list[str] = []
-        self.closed = False
+        self.too_old: list[Interaction] = []
+        self.renamed_from: Path | None = None
+        self.closed = self.wide = False
         self.vcr_patches: contextlib.ExitStack | None = None
         self._patched = False
         self._lock = threading.RLock()
+        self._damaged = False
         self._loaded: Tape | None = None
         self.kept = False
         self._equals: dict[Fingerprint, Equals] = defaultdict(Equals)
         self._slots: list[Interaction | None] = []
         self._failed: dict[int, str] = {}
         self._open: dict[int, Exchange] = {}
+        self._used: set[int] = set()
+        # By id, the recording that an answer is to replace, and the place that the answer will have.
+        self._outdated: dict[int, tuple[Equals, int]] = {}
 
     @property
     def shown(self) -> str:
         """What messages call the file."""
-        return shown_path(self.path)
+        return shown_path(self.source)
 
     @property
     def command(self) -> str:
         """The command that runs this test alone."""
         return self._command()
+
+    @property
+    def recorded(self) -> list[Interaction]:
+        """What was there before the test began."""
+        return self._loaded.interactions if self._loaded else []
+
+    @property
+    def unused(self) -> list[Interaction]:
+        """Recorded answers that the test has not asked for."""
+        return [interaction for interaction in self.recorded if id(interaction) not in self._used]
 
     @property
     def replay_only(self) -> bool:
@@ -81,45 +123,80 @@ class Cassette:
         """
         with self._lock:
             if self.closed:
-                self._too_late(request)
+                self.too_late(scrub_uri(request.uri))
+            self.engine.scanner.learn_request(request)
             if self.mode == "live":
                 return Exchange(self, request, -1)
-            self._load_or_fail()
+            self._or_fail(self._load)
             if self.engine.redact:
                 self.engine.redact(request, None)
-            key = request_fingerprint(request)
+            key = request_fingerprint(request, self.rules(request))
+            if not (self.kept or self._equals or self.mode == "all"):
+                self._or_fail(lambda: self._look_elsewhere(key))
             equals = self._equals[key]
             # A retry of the SDK takes the place of the try that failed, so that equal requests keep their order.
             place = equals.place(retry=retry_count(request) > 0)
             interaction = equals.answer(place) if self.mode != "all" else None
-            if interaction is not None:
+            if interaction is not None and not self._outdates(interaction, equals, place):
                 return self._replayed(request, interaction)
             if self.replay_only:
-                self._miss(request, key)
+                self._miss(request, equals)
             return self._recording(request, equals, place)
 
-    def _too_late(self, request: HTTPRequest) -> NoReturn:
+    def rules(self, request: HTTPRequest) -> Ignored:
+        """Return what makes no difference in a request."""
+        return self.ignored.and_also(request.ignore, "pytest_llmeval_redact") if request.ignore else self.ignored
+
+    def _key(self, interaction: Interaction, tape: Tape | None = None) -> Fingerprint:
+        """Return the fingerprint of a recorded request, under the rules that hold for one like it now."""
+        rules = self.ignored
+        if self.engine.redact:
+            headers = {name: list(values) for name, values in interaction.request_headers.items()}
+            request = HTTPRequest(interaction.method, interaction.uri, headers, interaction.body)
+            self.engine.redact(request, None)
+            rules = self.rules(request)
+            if tape is not None and not tape.ours:
+                return request_fingerprint(request, rules)
+            # What the hook would change was changed before we wrote it; only the rules are wanted.
+        return fingerprint(interaction.method, interaction.uri, interaction.body, interaction.request_type, rules)
+
+    def _outdates(self, interaction: Interaction, equals: Equals, place: int) -> bool:
+        """Whether an answer is to be recorded again for its age; else one that is too old is noted."""
+        if not self.engine.too_old(interaction):
+            return False
+        if self.mode == "stale":
+            self._outdated[id(interaction)] = equals, place
+            return True
+        self.too_old.append(interaction)
+        return False
+
+    def too_late(self, asked: str) -> NoReturn:
+        """Refuse a request of a test that is over."""
         message = (
-            f"{scrub_uri(request.uri)} was asked after its test had ended ({self.command}). "
-            "Wait for threads and tasks before the test returns."
+            f"{asked} was asked after its test had ended ({self.command}). Wait for threads and tasks before the test "
+            "returns; start what serves several tests in a fixture of the session; name in llm_passthrough what is to "
+            "be left alone."
         )
         # Whatever runs this may swallow the failure, so the run must hear of it from us.
         self.engine.late.append(message)
         self.engine.fail(message)
 
     def _replayed(self, request: HTTPRequest, interaction: Interaction) -> Exchange:
-        meta = interaction.meta
+        self._used.add(id(interaction))
+        meta, when = interaction.meta, interaction.recorded_at
         timing = Timing(
             headers_ms=_number(meta.get("headers_ms")),
             latency_ms=_number(meta.get("latency_ms")),
             retries=meta["retries"] if isinstance(meta.get("retries"), int) else 0,
             replayed=True,
-            recorded_at=str(meta["recorded_at"]) if meta.get("recorded_at") else None,
+            recorded_at=when.strftime("%Y-%m-%dT%H:%M:%SZ") if when else None,
         )
         return Exchange(self, request, -1, recorded=interaction, timing=timing)
 
     def _recording(self, request: HTTPRequest, equals: Equals, place: int) -> Exchange:
         slot = equals.slots.get(place)
+        if not self._slots:
+            self._or_fail(lambda: check_writable(self.path))
         if slot is None:
             slot = equals.slots[place] = len(self._slots)
             self._slots.append(None)
@@ -147,14 +224,16 @@ class Cassette:
         with self._lock:
             self._open.pop(exchange.slot, None)
             self._failed[exchange.slot] = reason
-            self._equals[request_fingerprint(exchange.request)].give_back(exchange.slot)
+            for equals in self._equals.values():
+                equals.give_back(exchange.slot)
 
-    def close(self, *, interrupted: bool = False, failed: bool = False) -> None:
+    def close(self, *, interrupted: bool = False, failed: bool = False, passed: bool = False) -> None:
         """Write what was recorded. After this, requests that still come are refused.
 
         Args:
             interrupted: Whether the test may have wanted to ask more.
             failed: Whether the test failed: a refusal (4xx) that it ended with is then no answer worth keeping.
+            passed: Whether the test asked all that it wants: mode ``stale`` then drops what it did not ask for.
 
         Raises:
             CassetteError: The file cannot be written; what was there before is intact.
@@ -172,8 +251,8 @@ class Cassette:
                 self._failed[slot] = "the test ended before the answer did"
                 self.unread.append(scrub_uri(exchange.request.uri))
             recorded = self._in_order(without_last_refusals=failed)
-            if recorded:
-                tape = self._tape(recorded)
+            if recorded and not (self._damaged and (self._failed or interrupted)):
+                tape = self._tape(recorded, whole=passed)
                 tape.incomplete = tape.incomplete or interrupted
                 write_tape(self.path, tape, self.engine.scanner, first_wins=self._first_wins())
                 self.kept = True
@@ -200,17 +279,29 @@ class Cassette:
     def _first_wins(self) -> bool:
         return self.mode in ("once", "none") and not self.kept
 
-    def _tape(self, recorded: list[Interaction]) -> Tape:
+    def _tape(self, recorded: list[Interaction], *, whole: bool) -> Tape:
         kept = self._loaded.interactions if self._loaded else []
         if self.mode == "all":
             # A run that failed half-way must not cost the answers that it did not get to replace.
-            again = {_key(interaction) for interaction in recorded}
-            kept = [old for old in kept if _key(old) not in again] if self._failed else []
+            again = {self._key(interaction) for interaction in recorded}
+            kept = [old for old in kept if self._key(old) not in again] if self._failed else []
+        elif self.mode == "stale":
+            if whole and not self._failed:
+                kept = [old for old in kept if id(old) in self._used or id(old) in self._outdated]
+            # Each in the place of the one that it replaces: equal requests replay in their order.
+            kept = [self._replacement(old) for old in kept]
+            recorded = [new for new in recorded if not any(new is old for old in kept)]
         return Tape([*kept, *recorded], incomplete=bool(self._failed))
 
-    def _load_or_fail(self) -> None:
+    def _replacement(self, old: Interaction) -> Interaction:
+        equals, place = self._outdated.get(id(old), (None, 0))
+        slot = equals.slots.get(place) if equals is not None else None
+        new = self._slots[slot] if slot is not None and slot < len(self._slots) else None
+        return new or old
+
+    def _or_fail(self, step: Callable[[], object]) -> None:
         try:
-            self._load()
+            step()
         except CassetteError as exc:
             # No SDK may swallow this, and no retry can help.
             self.misses.append(str(exc))
@@ -218,46 +309,52 @@ class Cassette:
 
     def _load(self) -> Tape:
         if self._loaded is None:
-            self._loaded, self.kept = read_tape(self.path)
-            for interaction in self._loaded.interactions:
-                self._equals[_key(interaction)].recorded.append(interaction)
+            self._take_up(self._read())
+        assert self._loaded is not None
         return self._loaded
 
-    def _miss(self, request: HTTPRequest, key: Fingerprint) -> NoReturn:
-        lines, again = self._why_missed(request, key)
-        lines.append(f"Record again:  {self.command} --llm-record={again}")
-        message = "\n".join(lines)
+    def _read(self) -> Tape:
+        try:
+            tape, self.kept = read_tape(self.path)
+        except DamagedError:
+            # This mode asks for a new recording; only a whole one takes the place of what may still be mended.
+            if self.mode != "all":
+                raise
+            self._damaged = True
+            return Tape()
+        return tape
+
+    def _take_up(self, tape: Tape) -> None:
+        self._loaded = tape
+        for interaction in tape.interactions:
+            self._equals[self._key(interaction, tape)].recorded.append(interaction)
+
+    def _look_elsewhere(self, key: Fingerprint) -> None:
+        """Take up a recording at another path, if it has this request."""
+        for found in self.elsewhere():
+            tape = found.tape
+            if found.sure or any(self._key(interaction, tape) == key for interaction in tape.interactions):
+                self.source = found.path
+                if found.gone:
+                    self.renamed_from = found.path
+                    if self.mode != "none" and move(found.path, self.path):
+                        self.source = self.path
+                self.kept = True
+                self._take_up(tape)
+                return
+
+    def _miss(self, request: HTTPRequest, equals: Equals) -> NoReturn:
+        self.missed = "stale" if self.kept else "missing"
+        lines, again = why_missed(self, request, equals)
+        message = "\n".join([*lines, f"Record again:  {self.command} --llm-record={again}"])
         self.misses.append(message)
         self.engine.fail(message)
-
-    def _why_missed(self, request: HTTPRequest, key: Fingerprint) -> tuple[list[str], str]:
-        """Return the lines that say why a request has no recording, and the mode that would record it."""
-        tape = self._load()
-        target = f"  {request.method} {stale.plain(scrub_uri(request.uri))}"
-        if not self.kept:
-            return [f"No recording: {self.shown} does not exist, and mode '{self.mode}' asks nobody.", target], "once"
-        equals = self._equals[key]
-        if equals.recorded:
-            return [f"{self.shown}: recorded {len(equals.recorded)}x, asked {equals.asked}x.", target], "new"
-        if tape.interactions and not any(others.unused for others in self._equals.values()):
-            count = len(tape.interactions)
-            return [f"{self.shown}: all {count} recorded answers are used up, and this is one more.", target], "new"
-        lines = [f"{self.shown} is stale: it has no recording of this request.", target]
-        close = stale.nearest(request, tape.interactions)
-        if close is not None:
-            lines.append("Nearest recorded request ([-recorded-] {+now+}):")
-            lines += [f"  {line}" for line in stale.differences(request, close)]
-        return lines, "all"
 
 
 def retry_count(request: HTTPRequest) -> int:
     """Return which retry of an SDK this request is: 0 is the first try."""
     text = header(request.headers, "x-stainless-retry-count")
     return int(text) if text.isdecimal() else 0
-
-
-def _key(interaction: Interaction) -> Fingerprint:
-    return fingerprint(interaction.method, interaction.uri, interaction.body, interaction.request_type)
 
 
 def _number(value: Any) -> float | None:

@@ -6,6 +6,7 @@ import functools
 import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 from types import ModuleType
 from typing import Any
 
@@ -13,53 +14,111 @@ from pytest_llmeval.cassettes.exchange import Exchange
 from pytest_llmeval.cassettes.format import Interaction
 from pytest_llmeval.cassettes.imports import when_imported
 from pytest_llmeval.cassettes.matching import HTTPRequest, scrub_uri
+from pytest_llmeval.cassettes.patches import replace
+from pytest_llmeval.cassettes.processes import refuse_elsewhere
 from pytest_llmeval.cassettes.stale import plain
 from pytest_llmeval.cassettes.store import Cassette, running_cassette
 from pytest_llmeval.standins import MISSING_KEY
 
 LIBRARIES = ("httpx2", "httpx")
+#: Packages that mock httpcore.
+MOCKS = {"respx"}
 ENCODED = {"content-encoding", "content-length", "transfer-encoding"}
 
 
+#: Whether the cassette has seen the request that is on its way here, and wants it sent.
+lets_through: ContextVar[bool] = ContextVar("llmeval_lets_through", default=False)
+
+
 @contextmanager
-def installed() -> Iterator[None]:
+def installed() -> Iterator[Interception]:
     """Intercept the HTTP transports of httpx and httpx2, also where they are imported later; always undone."""
+    interception = Interception()
     with ExitStack() as undo:
+        undo.callback(interception.undo)
         for name in LIBRARIES:
-            undo.enter_context(when_imported(name, lambda module: undo.callback(_patch(module))))
-        yield
+            undo.enter_context(when_imported(name, interception.add))
+        yield interception
 
 
-def _patch(module: ModuleType) -> Callable[[], None]:
-    """Replace the two methods that send requests; return what puts them back."""
-    sync, asynchronous = module.HTTPTransport, module.AsyncHTTPTransport
-    before = sync.handle_request, asynchronous.handle_async_request
-    streams = _stream_classes(module)
-    sync.handle_request = _sync_handler(module, before[0], streams)
-    asynchronous.handle_async_request = _async_handler(module, before[1], streams)
+class Interception:
+    """The methods that send requests, replaced by ours."""
 
-    def undo() -> None:
-        sync.handle_request, asynchronous.handle_async_request = before
+    def __init__(self) -> None:
+        self._methods: list[_Method] = []
 
-    return undo
+    def add(self, module: ModuleType) -> None:
+        """Replace the methods of one library."""
+        methods = [
+            _Method(module, module.HTTPTransport, "handle_request", _sync_handler),
+            _Method(module, module.AsyncHTTPTransport, "handle_async_request", _async_handler),
+        ]
+        for method in methods:
+            method.put_in()
+        self._methods += methods
+
+    def put_back(self) -> None:
+        """Replace again what others have put back since, as those do whose patch is older than ours."""
+        for method in self._methods:
+            method.put_back()
+
+    def undo(self) -> None:
+        """Put all back as it was."""
+        for method in reversed(self._methods):
+            method.undo()
+
+
+class _Method:
+    """One of those methods."""
+
+    def __init__(self, module: ModuleType, owner: Any, name: str, handler: Callable[..., Any]) -> None:
+        self._module = module
+        self._owner = owner
+        self._name = name
+        self._handler = handler
+        self._undo: Callable[[], None] = _nothing
+        self._before: Any = None
+        self._ours: Any = None
+
+    def put_in(self) -> None:
+        self._before = getattr(self._owner, self._name)
+        self._ours = self._handler(self._module, self._before, _stream_classes(self._module))
+        self._undo = replace(self._owner, self._name, self._ours)
+
+    def put_back(self) -> None:
+        now = getattr(self._owner, self._name)
+        own = now.__module__.partition(".")[0] == self._module.__name__ and not hasattr(now, "__wrapped__")
+        # Any other is a patch that came after us, which has ours below it.
+        if now is not self._ours and (own or now is self._before):
+            self.put_in()
+
+    def undo(self) -> None:
+        self._undo()
+
+
+def _nothing() -> None:
+    """Undo nothing."""
 
 
 def _sync_handler(module: Any, original: Callable[..., Any], streams: Any) -> Callable[..., Any]:
     @functools.wraps(original)
     def handle_request(self: Any, request: Any) -> Any:
         cassette = cassette_for(request.url.host, request.url.port)
-        if cassette is None:
+        if cassette is None or _is_mocked(self, "handle_request"):
             return original(self, request)
         request.read()
         exchange = cassette.open(_seen(request))
         if exchange.recorded is not None:
             return _replayed(module, streams.replay, exchange, exchange.recorded)
         refuse_missing_key(cassette, exchange)
+        token = lets_through.set(True)
         try:
             response = original(self, request)
         except BaseException as exc:
             exchange.failed(type(exc).__name__)
             raise
+        finally:
+            lets_through.reset(token)
         return _teed(module, streams.tee, exchange, response)
 
     return handle_request
@@ -69,21 +128,30 @@ def _async_handler(module: Any, original: Callable[..., Any], streams: Any) -> C
     @functools.wraps(original)
     async def handle_async_request(self: Any, request: Any) -> Any:
         cassette = cassette_for(request.url.host, request.url.port)
-        if cassette is None:
+        if cassette is None or _is_mocked(self, "handle_async_request"):
             return await original(self, request)
         await request.aread()
         exchange = cassette.open(_seen(request))
         if exchange.recorded is not None:
             return _replayed(module, streams.replay, exchange, exchange.recorded)
         refuse_missing_key(cassette, exchange)
+        token = lets_through.set(True)
         try:
             response = await original(self, request)
         except BaseException as exc:
             exchange.failed(type(exc).__name__)
             raise
+        finally:
+            lets_through.reset(token)
         return _teed(module, streams.async_tee, exchange, response)
 
     return handle_async_request
+
+
+def _is_mocked(transport: Any, method: str) -> bool:
+    """Whether a mock answers below this transport: like those that replace a transport, it is left alone."""
+    function = getattr(type(getattr(transport, "_pool", None)), method, None)
+    return str(getattr(function, "__module__", "")).partition(".")[0] in MOCKS
 
 
 def cassette_for(host: str, port: int | None) -> Cassette | None:
@@ -94,6 +162,7 @@ def cassette_for(host: str, port: int | None) -> Cassette | None:
     passthrough = cassette.engine.passthrough
     if passthrough and (host in passthrough or f"{host}:{port}" in passthrough):
         return None
+    refuse_elsewhere(cassette, host)
     return cassette
 
 
@@ -126,14 +195,16 @@ def _seen(request: Any) -> HTTPRequest:
 
 
 def _replayed(module: Any, stream_class: Any, exchange: Exchange, recorded: Interaction) -> Any:
+    # As bytes, since httpx would take text for ASCII; it reads them as UTF-8.
     headers = [
-        (name, value)
+        (name.encode("utf-8", "replace"), value.encode("utf-8", "replace"))
         for name, values in recorded.headers.items()
         if name.lower() not in ("transfer-encoding", "content-length")
         for value in values
     ]
     extensions: dict[str, Any] = {"http_version": b"HTTP/1.1", "llmeval": exchange.timing}
-    if recorded.reason.isascii():
+    # Without one, httpx takes the phrase that belongs to the status: older cassettes of vcrpy have none.
+    if recorded.reason and recorded.reason.isascii():
         extensions["reason_phrase"] = recorded.reason.encode()
     return module.Response(
         recorded.status, headers=headers, stream=stream_class(exchange, recorded), extensions=extensions

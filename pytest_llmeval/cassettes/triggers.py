@@ -3,25 +3,35 @@
 from __future__ import annotations
 
 import functools
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from types import ModuleType
+from types import FrameType, ModuleType
 from typing import Any
+from urllib.parse import urlsplit
 
+from pytest_llmeval.cassettes import threads
 from pytest_llmeval.cassettes.imports import when_imported
-from pytest_llmeval.cassettes.store import running_cassette
-from pytest_llmeval.cassettes.transport import cassette_for
+from pytest_llmeval.cassettes.patches import replace
+from pytest_llmeval.cassettes.processes import patch_spawn
+from pytest_llmeval.cassettes.store import Cassette, running_cassette
+from pytest_llmeval.cassettes.transport import cassette_for, lets_through
 
 # vcrpy's stubs put the real classes back for moments, for all threads: a second thread would then reach the network.
 _lock = threading.RLock()
 PATIENCE = 60.0
+PORTS = {"http": 80, "https": 443}
 
 
 @contextmanager
 def installed() -> Iterator[None]:
-    """Watch aiohttp, urllib3 (so requests and boto3 too) urllib and http.client, also where they are imported later."""
+    """Watch aiohttp, urllib3 (so requests and boto3 too) urllib and http.client, also where they are imported later.
+
+    Watch also what could go round the interception: new threads and processes, and requests to httpcore.
+    """
     with ExitStack() as undo:
+        undo.enter_context(threads.installed())
         for name, patch in PATCHES.items():
             undo.enter_context(when_imported(name, _undoable(undo, patch)))
         yield
@@ -43,7 +53,7 @@ def _patch_aiohttp(module: ModuleType) -> Callable[[], None]:
 
         return await aiohttp_request(original)(self, method, url, **encoded(self, kwargs))
 
-    return _replace(session, "_request", request)
+    return replace(session, "_request", request)
 
 
 def _patch_urllib3(module: ModuleType) -> Callable[[], None]:
@@ -52,12 +62,13 @@ def _patch_urllib3(module: ModuleType) -> Callable[[], None]:
 
     @functools.wraps(original)
     def urlopen(self: Any, *args: Any, **kwargs: Any) -> Any:
-        if cassette_for(self.host, self.port) is None:
+        cassette = cassette_for(self.host, self.port)
+        if cassette is None:
             return original(self, *args, **kwargs)
-        with _one_at_a_time():
+        with _one_at_a_time(cassette, self.host):
             return original(self, *args, **kwargs)
 
-    return _replace(pool, "urlopen", urlopen)
+    return replace(pool, "urlopen", urlopen)
 
 
 def _patch_urllib(module: ModuleType) -> Callable[[], None]:
@@ -65,13 +76,16 @@ def _patch_urllib(module: ModuleType) -> Callable[[], None]:
     original = opener.open
 
     @functools.wraps(original)
-    def open_(self: Any, *args: Any, **kwargs: Any) -> Any:
-        if running_cassette.get() is None:
-            return original(self, *args, **kwargs)
-        with _one_at_a_time():
-            return original(self, *args, **kwargs)
+    def open_(self: Any, fullurl: Any, *args: Any, **kwargs: Any) -> Any:
+        parts = urlsplit(fullurl if isinstance(fullurl, str) else fullurl.full_url)
+        host = parts.hostname or ""
+        cassette = cassette_for(host, parts.port or PORTS.get(parts.scheme)) if host else None
+        if cassette is None:
+            return original(self, fullurl, *args, **kwargs)
+        with _one_at_a_time(cassette, host):
+            return original(self, fullurl, *args, **kwargs)
 
-    return _replace(opener, "open", open_)
+    return replace(opener, "open", open_)
 
 
 def _patch_http_client(module: ModuleType) -> Callable[[], None]:
@@ -81,6 +95,8 @@ def _patch_http_client(module: ModuleType) -> Callable[[], None]:
     @functools.wraps(original)
     def connect(self: Any) -> Any:
         cassette = cassette_for(self.host, self.port)
+        if cassette is not None and cassette.closed:
+            cassette.too_late(self.host)
         # With vcrpy's patchers in place, its stubs have looked the request up and want it sent.
         if cassette is not None and cassette.vcr_patches is None and cassette.mode != "live" and cassette.replay_only:
             message = (
@@ -91,20 +107,21 @@ def _patch_http_client(module: ModuleType) -> Callable[[], None]:
             cassette.engine.fail(message)
         return original(self)
 
-    return _replace(connection, "connect", connect)
+    return replace(connection, "connect", connect)
 
 
 @contextmanager
-def _one_at_a_time() -> Iterator[None]:
-    """Let one request of the running test through vcrpy's stubs, which are put in place for the first."""
-    cassette = running_cassette.get()
-    if not _lock.acquire(timeout=PATIENCE) and cassette is not None:
+def _one_at_a_time(cassette: Cassette, host: str) -> Iterator[None]:
+    """Let one request of a test through vcrpy's stubs, which are put in place for the first."""
+    if cassette.closed:
+        cassette.too_late(host)
+    if not _lock.acquire(timeout=PATIENCE):
         cassette.engine.fail(
             f"A request waited {PATIENCE:.0f} s for another one of this test. If one of them goes to a server of the "
             "test's own, name its host in llm_passthrough."
         )
     try:
-        if cassette is not None and cassette.claim_vcr():
+        if cassette.claim_vcr():
             from pytest_llmeval.cassettes.others import patch_for
 
             patch_for(cassette)
@@ -113,16 +130,50 @@ def _one_at_a_time() -> Iterator[None]:
         _lock.release()
 
 
-def _replace(owner: Any, name: str, value: Any) -> Callable[[], None]:
-    before = getattr(owner, name)
-    setattr(owner, name, value)
+def _patch_httpcore(module: ModuleType) -> Callable[[], None]:
+    sync, asynchronous = module.ConnectionPool.handle_request, module.AsyncConnectionPool.handle_async_request
 
-    def undo() -> None:
-        # Leave it to whoever replaced it after us.
-        if getattr(owner, name) is value:
-            setattr(owner, name, before)
+    @functools.wraps(sync)
+    def handle_request(self: Any, request: Any) -> Any:
+        _refuse_bypass(request.url)
+        return sync(self, request)
 
-    return undo
+    @functools.wraps(asynchronous)
+    async def handle_async_request(self: Any, request: Any) -> Any:
+        _refuse_bypass(request.url)
+        return await asynchronous(self, request)
+
+    undo = ExitStack()
+    undo.callback(replace(module.ConnectionPool, "handle_request", handle_request))
+    undo.callback(replace(module.AsyncConnectionPool, "handle_async_request", handle_async_request))
+    return undo.close
+
+
+def _refuse_bypass(url: Any) -> None:
+    """Fail a request that has come to httpcore, under httpx, without passing by the cassette."""
+    host = url.host.decode("ascii", "replace")
+    cassette = cassette_for(host, url.port)
+    if lets_through.get() or cassette is None or cassette.mode == "live":
+        return
+    if not cassette.replay_only and _is_of_vcrpy(sys._getframe()):
+        # A test that uses vcrpy as well, and records there.
+        return
+    message = (
+        f"A request to {host} would go round the recording ({cassette.command}). If something replaces "
+        "HTTPTransport.handle_request of httpx or httpx2, let it call what it finds there in the test, not what it "
+        "found at its import; if a mock lets the request pass, let it mock that too; or name the host in "
+        "llm_passthrough."
+    )
+    cassette.misses.append(message)
+    cassette.engine.fail(message)
+
+
+def _is_of_vcrpy(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if str(frame.f_globals.get("__name__")).startswith("vcr."):
+            return True
+        frame = frame.f_back
+    return False
 
 
 PATCHES = {
@@ -130,4 +181,7 @@ PATCHES = {
     "urllib3": _patch_urllib3,
     "urllib.request": _patch_urllib,
     "http.client": _patch_http_client,
+    "httpcore": _patch_httpcore,
+    "httpcore2": _patch_httpcore,
+    "multiprocessing.spawn": patch_spawn,
 }

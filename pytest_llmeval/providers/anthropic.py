@@ -14,11 +14,11 @@ from anthropic.types import Message
 from pytest_llmeval.providers import anthropic_format
 from pytest_llmeval.providers.clients import async_options, sync_options
 from pytest_llmeval.providers.families import parameters, split_known
-from pytest_llmeval.providers.faults import AdapterError, SDKErrors
+from pytest_llmeval.providers.faults import AdapterError, SDKErrors, upstream_error
 from pytest_llmeval.providers.sdk import Plan, SDKProvider, StreamReader, UnsupportedSchemaError
 from pytest_llmeval.providers.structured import with_prompt
 from pytest_llmeval.providers.usage import anthropic_usage
-from pytest_llmeval.response import Response, ToolCall
+from pytest_llmeval.response import Response, ToolCall, join_text
 
 ARGUMENTS = frozenset(inspect.signature(Messages.create).parameters) - {"self"}
 
@@ -69,6 +69,9 @@ class AnthropicProvider(SDKProvider[anthropic.Anthropic, anthropic.AsyncAnthropi
     def _read(self, answer: Any) -> Response:
         if not isinstance(answer, Message):
             raise AdapterError("malformed", f"the body is not JSON: {str(answer)[:100]!r}")
+        # Gateways send an upstream's failure with status 200.
+        if error := getattr(answer, "error", None):
+            raise upstream_error(error)
         if not isinstance(answer.content, list):
             raise AdapterError("malformed", "the answer has no content")
         calls = [
@@ -140,12 +143,12 @@ class _Reader:
         if self._stop is None:
             raise AdapterError("truncated", f"no stop reason after {sum(map(len, self._text))} characters")
         return Response(
-            "".join(self._text),
+            join_text(self._text),
             usage=anthropic_usage(self._usage),
             model=self._model,
             finish_reason=self._stop,
             tool_calls=[
-                ToolCall(call["id"], call["name"], call["json"] or json.dumps(call["input"]))
+                ToolCall(call["id"], call["name"], join_text(call["json"]) or json.dumps(call["input"]))
                 for call in self._calls.values()
             ],
             raw=self._events,

@@ -213,12 +213,14 @@ def _no_connection(exc: BaseException, connection: Connection, tries: str) -> st
     root = exc
     while root.__cause__ is not None and "RequestError" not in {cls.__name__ for cls in type(root).__mro__}:
         root = root.__cause__
-    reason = clean(str(root) or type(root).__name__, connection.key)
     kind = type(root).__name__
+    said_so = clean(str(root), connection.key)
+    reason = said_so or kind
     if kind in ("ConnectError", "UnsupportedProtocol", "ProxyError"):
         ask = "is the network up?" if connection.own_host and connection.hosting == "api" else "is the server running?"
         return f"cannot connect to {_address(connection)}: {ask} ({reason}{tries})"
-    return f"the connection to {_address(connection)} broke before the answer was whole ({kind}: {reason}{tries})"
+    broke = f"{kind}: {said_so}" if said_so else kind
+    return f"the connection to {_address(connection)} broke before the answer was whole ({broke}{tries})"
 
 
 def _leave_out(detail: str, setting: str) -> str:

@@ -18,7 +18,7 @@ from pytest_llmeval.providers.faults import AdapterError, SDKErrors, upstream_er
 from pytest_llmeval.providers.sdk import Plan, SDKProvider, StreamReader
 from pytest_llmeval.providers.structured import response_format, with_prompt
 from pytest_llmeval.providers.usage import openai_usage
-from pytest_llmeval.response import Response, ToolCall
+from pytest_llmeval.response import Response, ToolCall, join_text
 
 ARGUMENTS = frozenset(inspect.signature(Completions.create).parameters) - {"self"}
 
@@ -170,11 +170,11 @@ class _Reader:
         if self._finish is None:
             raise AdapterError("truncated", f"no finish reason after {sum(map(len, self._text))} characters")
         response = self._provider._counted(self._counted or self._chunks[-1])
-        refusal = "".join(self._refusal)
+        refusal = join_text(self._refusal)
         response.model = self._model
-        response.content = refusal or "".join(self._text)
+        response.content = refusal or join_text(self._text)
         response.finish_reason = "refusal" if refusal else self._finish
-        response.tool_calls = [ToolCall(call["id"], call["name"], call["arguments"]) for call in self._calls]
+        response.tool_calls = [ToolCall(call["id"], call["name"], join_text(call["arguments"])) for call in self._calls]
         response.raw = self._chunks
         return response
 

@@ -35,6 +35,7 @@ def notes(run: Run, rows: Rows) -> list[Note]:
         *_unpinned(run, rows),
         *_answered(run, rows),
         *_schema(rows),
+        *_ignored(run),
         *_scores(rows),
     ]
 
@@ -139,6 +140,13 @@ def _schema(rows: Rows) -> Iterator[Note]:
     names = [f"{_clip(row.name)}: {_calls(row.schema_in_prompt)}" for row in rows if row.schema_in_prompt]
     if names:
         yield "schema", f"asked for in the prompt, since the endpoint cannot enforce one ({_join(names)})"
+
+
+def _ignored(run: Run) -> Iterator[Note]:
+    counts = Counter(rule for test in run.tests for rule in test.ignored)
+    if counts:
+        rules = [f"{_clip(rule)} ({count:,} test{'s' * (count != 1)})" for rule, count in counts.most_common()]
+        yield "ignored", f"makes no difference in requests, as declared: {_join(rules)}"
 
 
 def _scores(rows: Rows) -> Iterator[Note]:

@@ -146,7 +146,7 @@ def test_one_word_of_the_prompt_changed_is_shown_as_stale(tmp_path: Path) -> Non
     assert f"{cassette} is stale" in result.output
     assert "Extract who [-writes-] {+sent+} the message, the issue" in result.output
     test = "examples/tickets/test_tickets.py::test_ticket[gemma3-damaged-order]"
-    assert f"pytest '{test}' --llm-record=all" in result.output
+    assert f"pytest '{test}' --llm-record=stale" in result.output
     assert {record["outcome"] for record in result.records} == {"error"}
 
 

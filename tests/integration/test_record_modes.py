@@ -125,7 +125,7 @@ def test_an_answer_too_few_is_told(project: Project) -> None:
     project.outcomes(passed=1)
     project.write('def test_it(llm):\n    for _ in range(3): llm.complete("x")\n')
     result = project.outcomes(failed=1)
-    result.stdout.fnmatch_lines(["llm_cassettes/*/test_it.yaml: recorded 2x, asked 3x.", "Record again: *=new"])
+    result.stdout.fnmatch_lines(["llm_cassettes/*/test_it.yaml: recorded 2x, asked 3x.", "Record again: *=stale"])
 
 
 def test_equal_requests_from_threads_replay_to_who_asked_them(project: Project) -> None:

@@ -102,7 +102,7 @@ def test_recording_again_keeps_the_old_answers_where_the_new_run_fails_half_way(
 
 
 @pytest.mark.parametrize("damage", ["cut", "changed", "no yaml"])
-@pytest.mark.parametrize("mode", ["none", "once", "new", "all"])
+@pytest.mark.parametrize("mode", ["none", "once", "new", "stale"])
 def test_a_damaged_recording_is_an_error_and_is_left_as_it_is(project: Project, mode: str, damage: str) -> None:
     project.write(ASK)
     project.outcomes(passed=1)
@@ -119,6 +119,19 @@ def test_a_damaged_recording_is_an_error_and_is_left_as_it_is(project: Project, 
     assert path.read_text(encoding="utf-8") == damaged
     assert len(project.server.asked) == 1
     assert [record.outcome for record in project.records().tests] == ["error"]
+
+
+def test_a_damaged_recording_is_replaced_only_by_a_whole_one_that_was_asked_for(project: Project) -> None:
+    project.write('def test_ask(llm):\n    for question in "ab":\n        llm.complete(question)\n')
+    project.outcomes(passed=1)
+    path = project.recording()
+    damaged = path.read_bytes()[:-1000]
+    path.write_bytes(damaged)
+    project.server.failures += [0, 500, 500, 500]
+    project.outcomes("--llm-record=all", failed=1)
+    assert path.read_bytes() == damaged
+    project.outcomes("--llm-record=all", passed=1)
+    project.outcomes("--llm-record=none", passed=1)
 
 
 def test_live_takes_no_notice_of_a_damaged_recording(project: Project) -> None:
@@ -217,7 +230,7 @@ def test_a_recording_that_could_not_be_written_is_no_verdict(project: Project, m
 
 
 def test_a_key_in_an_answer_is_found_by_its_shape(project: Project) -> None:
-    project.write('def test_ask(llm):\n    llm.complete("sk-" + "proj-" + "abcdefghij0123456789")\n')
+    project.write('def test_ask(llm):\n    llm.complete("sk-" + "proj-" + "qz7fK2mXb9Lw4Tn8Rc3V")\n')
     result = project.run()
     result.stdout.fnmatch_lines(["*not written*what looks like an API key*"])
     assert project.recordings() == []

@@ -134,9 +134,9 @@ def test_line_endings_of_windows_do_not_break_the_seal() -> None:
             "python/object/apply",
         ),
         (
-            "version: 1\nx: &a [1,1,1,1,1,1,1,1,1]\ninteractions:\n- request: {method: GET, uri: u, body: [*a, *a]}\n"
+            "version: 1\nx: &a [1,1,1,1,1,1,1,1,1]\ninteractions:\n- request: {method: GET, uri: [*a, *a]}\n"
             "  response: {status: {code: 200, message: OK}, headers: {}, body: {string: ''}}",
-            "request.body is list",
+            "request.uri is list",
         ),
         (
             "version: 1\ninteractions:\n- request: {method: GET, uri: u}\n"
@@ -149,3 +149,26 @@ def test_a_damaged_file_names_file_line_and_reason(text: str, reason: str) -> No
     with pytest.raises(CassetteError, match=r"dir/x\.yaml:\d+: not a usable cassette: ") as caught:
         loads(text, Path("dir/x.yaml"))
     assert reason in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("version: 1\ninteractions: []\nversion: 1\n", "x.yaml:3: .*'version' stands here a second time"),
+        ("version: 1\n<<<<<<< HEAD\ninteractions: []\n", "x.yaml:2: .*a merge conflict stands here"),
+        ("version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "x.yaml:1: .*git lfs pull"),
+        ("version: 1\nx: a\x00b\ninteractions: []\n", "x.yaml:2: .*the character #x0000 has no place in YAML"),
+        (f"version: 1\nx: {'1:' * 1000}1\ninteractions: []\n", "x.yaml:2: .*too long for a number"),
+        ("version: 1\nx: !!bool maybe\ninteractions: []\n", "x.yaml:2: .*'maybe' is no bool"),
+    ],
+)
+def test_what_tools_leave_in_a_file_is_named_with_its_line(text: str, message: str) -> None:
+    with pytest.raises(CassetteError, match=message):
+        loads(text, Path("x.yaml"))
+
+
+def test_a_merge_conflict_in_a_sealed_file_is_named_with_its_line() -> None:
+    lines = text_of(interaction(b"{}")).splitlines(keepends=True)
+    text = "".join([*lines[:4], "<<<<<<< HEAD\n", lines[4], "=======\n", ">>>>>>> branch\n", *lines[5:]])
+    with pytest.raises(CassetteError, match=r"x\.yaml:5: .*a merge conflict stands here"):
+        loads(text, Path("x.yaml"))

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
+from typing import cast
 
 import pytest
+from pytest_recording._vcr import use_cassette
+from pytest_recording.plugin import get_default_cassette_name
 
-from pytest_llmeval.cassettes.paths import cassette_path, file_name, without_candidate
+from pytest_llmeval.cassettes.paths import cassette_path, file_name, stock_paths, without_candidate
 
 AWKWARD = [
     "test_a",
@@ -83,3 +86,48 @@ def test_candidates_of_like_names_have_different_folders() -> None:
     folders = {cassette_path(Path("t.py"), "test_a", name).parent.name.lower() for name in names}
     assert len(folders) == len(names)
     assert all(first != second for first, second in itertools.combinations(sorted(folders), 2))
+
+
+STOCK_IDS = ["a", "a/b", "c:d", 'e"f', "g\\h", "i|j", "k*?<>l", "m'n", "50%", "o p", "q.r", "s[t]", "u::v", "x" * 300]
+
+
+@pytest.mark.parametrize("ids", STOCK_IDS)
+@pytest.mark.parametrize("suffix", ["yaml", "json"])
+def test_the_path_of_stock_is_where_pytest_recording_writes(tmp_path: Path, ids: str, suffix: str) -> None:
+    options = {"serializer": suffix} if suffix == "json" else {}
+    for owner, test in ((None, "test_a"), (type("TestB", (), {}), "TestA::TestB::test_a")):
+        name = get_default_cassette_name(owner, f"test_a[{ids}]")
+        folder = str(tmp_path / "cassettes" / "test_m")
+        opened = use_cassette(name, folder, "none", [], options, cast(pytest.Config, _NoHooks()))._args_getter()
+        assert Path(opened["path_transformer"](opened["path"])) in stock_paths(
+            tmp_path / "test_m.py", f"{test}[{ids}]", None
+        )
+
+
+class _NoHooks:
+    """As much of pytest's configuration as pytest-recording asks for."""
+
+    class hook:  # noqa: N801 - pytest's name
+        @staticmethod
+        def pytest_recording_configure(config: object, vcr: object) -> None:
+            pass
+
+
+def test_the_path_of_stock_is_tried_with_the_candidate_first_and_yaml_first() -> None:
+    paths = stock_paths(Path("t/test_m.py"), "test_a[chat-1]", "chat")
+    assert [path.name for path in paths] == [
+        "test_a[chat-1].yaml",
+        "test_a[chat-1].json",
+        "test_a[1].yaml",
+        "test_a[1].json",
+    ]
+    assert {path.parent for path in paths} == {Path("t/cassettes/test_m")}
+
+
+def test_a_test_without_candidate_has_one_name_with_stock() -> None:
+    assert [path.name for path in stock_paths(Path("test_m.py"), "test_a", None)] == ["test_a.yaml", "test_a.json"]
+
+
+def test_a_named_cassette_of_stock_and_a_folder_of_its_own_are_heeded() -> None:
+    paths = stock_paths(Path("t/test_m.py"), "test_a[chat]", "chat", folder=Path("t/tapes"), default="sub/own.yaml")
+    assert paths[0] == Path("t/tapes/sub/own.yaml")

@@ -73,3 +73,12 @@ def test_concurrent_tasks_keep_apart(running: Running[str]) -> None:
         return await asyncio.gather(*map(ask, "abc"))
 
     assert asyncio.run(main()) == [("a", "a"), ("b", "b"), ("c", "c")]
+
+
+def test_a_process_that_was_forked_is_elsewhere(running: Running[str]) -> None:
+    with running.entered("test"):
+        assert not running.is_elsewhere
+        running.enter("test", -1)
+        assert running.is_elsewhere
+        running.enter("next")
+        assert not running.is_elsewhere

@@ -1,0 +1,145 @@
+"""Files written whole or not at all, and what to do where the disk does not let us."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+from pathlib import Path
+
+from pytest_llmeval.cassettes.paths import shown_path
+from pytest_llmeval.errors import CassetteError
+
+LEFTOVER = re.compile(r"\.[0-9a-f]{8}\.tmp")
+# Seconds. A temporary file lives for milliseconds; where a slow disk takes longer, its writer writes it again.
+OLD = 10.0
+TRIES = 3
+
+FULL = "Make room on the disk"
+CLOSED = "Make it readable and writable, or choose another folder with llm_cassette_dir"
+BLOCKED = "Move away what is in its place, or choose another folder with llm_cassette_dir"
+ADVICE = {
+    errno.ENOSPC: FULL,
+    errno.EDQUOT: FULL,
+    errno.EFBIG: FULL,
+    errno.EACCES: CLOSED,
+    errno.EPERM: CLOSED,
+    errno.EROFS: CLOSED,
+    errno.EEXIST: BLOCKED,
+    errno.ENOTDIR: BLOCKED,
+    errno.EISDIR: BLOCKED,
+    errno.ENAMETOOLONG: "Choose a shorter folder with llm_cassette_dir, or shorten the ids of the test's parameters",
+}
+
+
+def unreadable(path: Path, error: OSError) -> CassetteError:
+    """Return the error of a file that cannot be read."""
+    return CassetteError(f"{shown_path(path)}: cannot be read: {_reason(error)}. {_advice(error)}, then run again.")
+
+
+def unwritable(path: Path, error: OSError) -> CassetteError:
+    """Return the error of a file that cannot be written."""
+    return CassetteError(
+        f"{shown_path(path)}: cannot be written: {_reason(error)}. {_advice(error)}, then run this test again: "
+        "its answers are not recorded. What was there before is intact."
+    )
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or str(error)
+
+
+def _advice(error: OSError) -> str:
+    return ADVICE.get(error.errno or 0, "Mend that")
+
+
+def check_writable(path: Path) -> None:
+    """Refuse a file that could not be written: it is better to know that before someone is asked, and paid.
+
+    Raises:
+        CassetteError: The file or its folder is not writable. That the disk is full cannot be known before.
+    """
+    try:
+        _check_writable(path)
+    except OSError as exc:
+        raise unwritable(path, exc) from None
+
+
+def _check_writable(path: Path) -> None:
+    # A rename would put a new file in the place of one that is read-only, but whoever made it so meant it.
+    if path.exists() and not os.access(path, os.W_OK):
+        raise PermissionError(errno.EACCES, "it is read-only")
+    folder = next(parent for parent in path.parents if parent.exists())
+    if not folder.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, f"{shown_path(folder)} is no folder")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, f"the folder {shown_path(folder)} is read-only")
+
+
+def put(path: Path, data: bytes, *, first_wins: bool = False) -> None:
+    """Write a file whole or not at all, and remove what killed runs left beside it.
+
+    Args:
+        path: The file.
+        data: What is to be in it.
+        first_wins: Leave a file that has appeared since as it is.
+
+    Raises:
+        CassetteError: It cannot be written; what was there before is intact.
+    """
+    try:
+        if not first_wins:
+            _check_writable(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _put(path, data, first_wins=first_wins)
+    except OSError as exc:
+        raise unwritable(path, exc) from None
+
+
+def _put(path: Path, data: bytes, *, first_wins: bool) -> None:
+    for left in reversed(range(TRIES)):
+        # Chance, as containers that share a folder have equal process ids; short, as the path of a recording may use
+        # up what Windows allows.
+        temporary = path.with_name(f".{os.urandom(4).hex()}.tmp")
+        try:
+            with temporary.open("xb") as file:
+                file.write(data)
+            _remove_leftovers(temporary)
+            if first_wins:
+                _link(temporary, path)
+            else:
+                temporary.replace(path)
+        except (FileExistsError, FileNotFoundError):
+            # Another has the same name, or took this one for a leftover.
+            if not left:
+                raise
+        else:
+            return
+        finally:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
+
+def _remove_leftovers(own: Path) -> None:
+    """Remove the temporary files of processes that were killed."""
+    with contextlib.suppress(OSError):
+        # By the clock of the file system, which may be another machine's.
+        now = own.stat().st_mtime
+        with os.scandir(own.parent) as entries:
+            for entry in entries:
+                if LEFTOVER.fullmatch(entry.name) and now - entry.stat().st_mtime > OLD:
+                    Path(entry.path).unlink(missing_ok=True)
+
+
+def _link(temporary: Path, path: Path) -> None:
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        if not path.is_file():
+            raise
+    except FileNotFoundError:
+        raise
+    except OSError:
+        # A file system without hard links.
+        temporary.replace(path)

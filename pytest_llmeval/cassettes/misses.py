@@ -1,0 +1,57 @@
+"""What to tell of a request that has no recording."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pytest_llmeval.cassettes import stale
+from pytest_llmeval.cassettes.matching import HTTPRequest, scrub_uri
+from pytest_llmeval.cassettes.paths import shown_path
+
+if TYPE_CHECKING:
+    from pytest_llmeval.cassettes.format import Interaction
+    from pytest_llmeval.cassettes.store import Cassette
+    from pytest_llmeval.cassettes.turns import Equals
+
+
+def why_missed(cassette: Cassette, request: HTTPRequest, equals: Equals) -> tuple[list[str], str]:
+    """Return the lines that say why a request has no recording, and the mode that would record it."""
+    target = f"  {request.method} {stale.plain(scrub_uri(request.uri))}"
+    shown = cassette.shown
+    if not cassette.kept:
+        lines = [f"No recording: {shown} does not exist, and mode '{cassette.mode}' asks nobody.", target]
+        return [*lines, *_elsewhere(cassette, request)], "once"
+    if equals.recorded:
+        return [f"{shown}: recorded {len(equals.recorded)}x, asked {equals.asked}x.", target], "stale"
+    recorded = cassette.recorded
+    if recorded and not cassette.unused:
+        return [f"{shown}: all {len(recorded)} recorded answers are used up, and this is one more.", target], "stale"
+    lines = [f"{shown} is stale: it has no recording of this request.", target]
+    close = stale.nearest(request, recorded)
+    if close is not None:
+        lines.append("Nearest recorded request ([-recorded-] {+now+}):")
+        lines += _differences(cassette, request, close)
+    return lines, "stale"
+
+
+def _elsewhere(cassette: Cassette, request: HTTPRequest) -> list[str]:
+    """Return what differs from the nearest request that stock or a test that is gone has recorded."""
+    nearest = None
+    for found in cassette.elsewhere():
+        close = stale.nearest(request, found.tape.interactions)
+        if close is not None:
+            likeness = stale.likeness(request, close)
+            if likeness >= stale.ALIKE and (nearest is None or likeness > nearest[0]):
+                nearest = likeness, found.path, close
+    if nearest is None:
+        return []
+    head = f"Nearest recorded request, in {shown_path(nearest[1])} ([-recorded-] {{+now+}}):"
+    return [head, *_differences(cassette, request, nearest[2])]
+
+
+def _differences(cassette: Cassette, request: HTTPRequest, close: Interaction) -> list[str]:
+    ignored = cassette.rules(request)
+    lines = [f"  {line}" for line in stale.differences(request, close, ignored)]
+    if ignored:
+        lines.append(f"  ignored: {', '.join(stale.plain(rule) for rule in ignored.rules)}")
+    return lines

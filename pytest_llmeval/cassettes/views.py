@@ -1,0 +1,226 @@
+"""Other ways to read a text, in which a secret would show: escapes undone, base64 and gzip unpacked, streams joined."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import html
+import json
+import re
+import zlib
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+# A run of backslashes, since a text may be JSON in JSON in JSON.
+ESCAPE = re.compile(
+    r"\\+(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|([\"'/nrt]))|%([0-9a-fA-F]{2})|(&(?:#x?[0-9a-fA-F]{1,6}|amp|quot|apos|lt|gt);)"
+    r"|\\(\\+)"
+)
+ESCAPED = re.compile(r"\\|%[0-9a-fA-F]{2}|&[#a-z]")
+#: Between the items of a list of texts, as Python and JSON show it.
+BETWEEN_PIECES = re.compile(r"""(['"])\s*,\s*b?(['"])""")
+# Lines of 60 to 76 characters are what encoders break base64 into.
+RUN = re.compile(r"(?<![A-Za-z0-9+/_-])(?:[A-Za-z0-9+/_-]{60,76}\r?\n[ \t]*)*[A-Za-z0-9+/_-]{24,}={0,2}")
+HEX = re.compile(r"(?<![0-9a-fA-F])(?:[0-9a-fA-F]{2}){16,}(?![0-9a-fA-F])")
+#: Text in UTF-16.
+WIDE = re.compile(rb"(?:[\x20-\x7e]\0){8,}")
+LONG_RUN = 65_536
+MOST_UNPACKED = 64_000_000
+SAMPLE = 512
+MOST_FAULTS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A text made from another one, and where each part of it was there.
+
+    Attributes:
+        text: The text.
+        starts: Positions in `text` from which on the distance to `origins` is the same.
+        origins: Those positions in the other text.
+    """
+
+    text: str
+    starts: list[int]
+    origins: list[int]
+
+    def origin(self, position: int) -> int:
+        """Return where a position of this text was."""
+        index = bisect_right(self.starts, position) - 1
+        return self.origins[index] + position - self.starts[index]
+
+
+def _replaced(text: str, pattern: re.Pattern[str], new: Any) -> View | None:
+    parts: list[str] = []
+    starts, origins = [0], [0]
+    at = length = 0
+    for match in pattern.finditer(text):
+        piece = new(match)
+        parts += (text[at : match.start()], piece)
+        length += match.start() - at
+        starts += (length, length + len(piece))
+        origins += (match.start(), match.end())
+        length += len(piece)
+        at = match.end()
+    return View("".join([*parts, text[at:]]), starts, origins) if parts else None
+
+
+def unescaped(text: str) -> View | None:
+    r"""Return a text with the escapes of JSON, Python, URLs and XML undone, or None if it has none.
+
+    >>> unescaped(r'{"a": "{\\"b\\": \\"\\u0073k-1\\"}"} %41&amp;').text
+    '{"a": "{"b": "sk-1"}"} A&'
+    """
+    return _replaced(text, ESCAPE, _unescape) if ESCAPED.search(text) else None
+
+
+def _unescape(match: re.Match[str]) -> str:
+    code, byte, char, percent, entity, backslashes = match.groups()
+    if code or byte or percent:
+        return chr(int(code or byte or percent, 16))
+    if char:
+        return {"n": "\n", "r": "\r", "t": "\t"}.get(char, str(char))
+    return html.unescape(entity) if entity else "\\" * max(1, len(backslashes) // 2)
+
+
+def without_seams(text: str) -> View | None:
+    """Return a text in which lists of texts are joined: ``['ab', 'cd']`` becomes ``['abcd']``; None if it has none."""
+    return _replaced(text, BETWEEN_PIECES, lambda _: "")
+
+
+def encoded_runs(text: str) -> Iterator[tuple[int, int, bytes]]:
+    """Yield (start, end, bytes) for each part that may be base64 or hex, more than once if its start is unsure."""
+    for match in RUN.finditer(text):
+        raw = "".join(match.group().split()).rstrip("=").translate(_URL_SAFE)
+        for offset in range(4 if len(raw) < LONG_RUN else 1):
+            piece = raw[offset:]
+            piece = piece[:-1] if len(piece) % 4 == 1 else piece
+            yield *match.span(), base64.b64decode(piece + "=" * (-len(piece) % 4))
+    for match in HEX.finditer(text):
+        yield *match.span(), bytes.fromhex(match.group())
+
+
+_URL_SAFE = str.maketrans("-_", "+/")
+
+
+def is_readable(data: bytes) -> bool:
+    """Whether bytes are mostly printable, so that encodings within them are worth a look."""
+    sample = data[:SAMPLE]
+    return sum(32 <= byte < 127 or byte in b"\t\n\r" for byte in sample) >= 0.85 * len(sample)
+
+
+def readings(data: bytes) -> Iterator[str]:
+    """Yield the texts that bytes may be: unpacked if they are packed, else as they are; and what is UTF-16 in them."""
+    unpacked = _unpacked(data)
+    if unpacked is not None:
+        yield from readings(unpacked)
+        return
+    try:
+        yield data.decode("utf-8")
+    except UnicodeDecodeError:
+        yield data.decode("latin-1")
+    if b"\0" in data:
+        yield from (text.replace(b"\0", b"").decode("latin-1") for text in WIDE.findall(data))
+
+
+def _unpacked(data: bytes) -> bytes | None:
+    if not data.startswith((b"\x1f\x8b", b"\x78\x01", b"\x78\x9c", b"\x78\xda")):
+        return None
+    try:
+        # What is cut off still gives what there is.
+        return zlib.decompressobj(wbits=47).decompress(data, MOST_UNPACKED) or None
+    except zlib.error:
+        return None
+
+
+def split_texts(body: str) -> list[list[str]]:
+    r"""Return the texts that a stream carries in pieces, by where in its events they stand.
+
+    >>> split_texts('data: {"d": {"text": "sk"}, "n": 1}\n\ndata: {"d": {"text": "-1"}, "n": 2}\n\n')
+    [['sk', '-1']]
+    """
+    events = _events(body)
+    if len(events) < 2:
+        return []
+    groups: dict[tuple[Any, ...], list[str]] = defaultdict(list)
+    for event in events:
+        kind = str(event.get("type", "")) if isinstance(event, dict) else ""
+        for path, numbers, leaf in _leaves(event):
+            # Several texts may come in turns under one path, told apart by an index; or one text under several types.
+            groups[path].append(leaf)
+            groups[(*path, None, *numbers, kind)].append(leaf)
+    distinct = {tuple(pieces): pieces for pieces in groups.values() if len(pieces) > 1 and len(set(pieces)) > 1}
+    return list(distinct.values())
+
+
+def _leaves(value: Any) -> Iterator[tuple[tuple[Any, ...], tuple[int, ...], str]]:
+    pending: list[tuple[Any, tuple[Any, ...], tuple[int, ...]]] = [(value, (), ())]
+    while pending:
+        value, path, numbers = pending.pop()
+        if isinstance(value, str):
+            yield path, numbers, value
+        elif isinstance(value, dict):
+            numbers += tuple(item for item in value.values() if isinstance(item, int) and 0 <= item < 1000)
+            pending += [(item, (*path, key), numbers) for key, item in reversed(value.items())]
+        elif isinstance(value, list):
+            pending += [(item, (*path, index), numbers) for index, item in reversed(list(enumerate(value)))]
+
+
+def _events(body: str) -> list[Any]:
+    """Return the JSON values of a stream: server-sent events, JSON lines, a JSON list, or frames around JSON."""
+    if "data:" in body:
+        texts = [line[5:] for line in body.splitlines() if line.startswith("data:")]
+        found = [_event(event) for text in texts if (event := _json(text)) is not None]
+        if found:
+            return found
+    whole = _json(body) if body.lstrip()[:1] in ("[", "{") else None
+    if whole is not None:
+        return whole if isinstance(whole, list) else [whole]
+    return [_event(event) for event in _scattered(body)]
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _scattered(body: str) -> Iterator[Any]:
+    decoder = json.JSONDecoder()
+    at, faults = body.find('{"'), 0
+    while at >= 0 and faults < MOST_FAULTS:
+        try:
+            value, end = decoder.raw_decode(body, at)
+            yield value
+        except (ValueError, RecursionError):
+            end, faults = at + 1, faults + 1
+        at = body.find('{"', end)
+
+
+def _event(event: Any) -> Any:
+    """Return an event, unpacked if its JSON stands in base64, as Bedrock sends it."""
+    if isinstance(event, dict) and isinstance(event.get("bytes"), str):
+        try:
+            return _json(base64.b64decode(event["bytes"]).decode("utf-8", "replace")) or event
+        except (binascii.Error, ValueError):
+            return event
+    return event
+
+
+def overlapping(pieces: list[str], start: int, end: int) -> Iterator[str]:
+    """Yield the parts of joined pieces that lie between two positions.
+
+    >>> list(overlapping(["ab", "cde", "f"], 1, 4))
+    ['b', 'cd']
+    """
+    edges = [0]
+    for piece in pieces:
+        edges.append(edges[-1] + len(piece))
+    for piece, (first, last) in zip(pieces, pairwise(edges), strict=True):
+        if first < end and start < last:
+            yield piece[max(start - first, 0) : end - first]

@@ -1,0 +1,81 @@
+"""Which recordings belong to a test that there is: what was collected says so, or the files that are there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_llmeval.cassettes.paths import LONGEST, file_name
+
+if TYPE_CHECKING:
+    from pytest_llmeval.candidates import Candidate
+
+HASHED = re.compile(r"-[0-9a-f]{8}$")
+
+
+def nodeid_of(item: Any) -> str:
+    """Return a test's node id as pytest writes it: under --dist=loadgroup, xdist adds the group to it."""
+    group = item.get_closest_marker("xdist_group")
+    name = (*group.args, group.kwargs.get("name", "default"))[0] if group else ""
+    nodeid: str = item.nodeid
+    return nodeid.removesuffix(f"@{name}") if group else nodeid
+
+
+def candidate_of(item: Any) -> Candidate | None:
+    """Return the candidate of a test, if it has one."""
+    callspec = getattr(item, "callspec", None)
+    return callspec.params.get("llm_candidate") if callspec else None
+
+
+class Collected:
+    """The tests of a run, before any was deselected.
+
+    Args:
+        items: pytest's items.
+        whole: Whether the files that were collected were collected whole: not by node id, not by ``--lf``.
+        path_of: Returns the recording that a test would have if it had no candidate.
+    """
+
+    def __init__(self, items: Iterable[Any], *, whole: bool, path_of: Callable[[Any], Path]) -> None:
+        self._items = items
+        self._whole = whole
+        self._path_of = path_of
+        self._sources: dict[Path, set[str]] = {}
+
+    @cached_property
+    def _modules(self) -> dict[Path, tuple[set[str], Any]]:
+        """The names of recordings by their module's folder, and the module itself."""
+        modules: dict[Path, tuple[set[str], Any]] = {}
+        for item in self._items:
+            path = self._path_of(item)
+            modules.setdefault(path.parent, (set(), getattr(item, "module", None)))[0].add(path.name)
+        return modules
+
+    def owns(self, folder: Path, name: str, home: Path) -> bool:
+        """Whether a recording belongs to a test, or nobody can tell that it does not.
+
+        Args:
+            folder: The module's folder of recordings.
+            name: Name of the file.
+            home: Where the test files are that record there.
+        """
+        if folder not in self._modules:
+            return folder.name in self._files(home)
+        names, module = self._modules[folder]
+        return name in names or (not self._whole and _defines(module, name.removesuffix(".yaml")))
+
+    def _files(self, home: Path) -> set[str]:
+        if home not in self._sources:
+            self._sources[home] = {file_name(path.stem, LONGEST["module"]) for path in home.glob("*.py")}
+        return self._sources[home]
+
+
+def _defines(module: Any, test: str) -> bool:
+    """Whether a module has the class and the function that a recording is named after."""
+    holder = module
+    for part in HASHED.sub("", test.partition("[")[0]).split("."):
+        holder = getattr(holder, part, None)
+    return holder is not None

@@ -1,0 +1,159 @@
+"""The recordings that there are: what each holds, and whether a test still uses it."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+
+from pytest_llmeval.candidates import Candidate
+from pytest_llmeval.cassettes.files import read_tape
+from pytest_llmeval.cassettes.format import Tape
+from pytest_llmeval.cassettes.paths import FIXTURES, LONGEST, candidate_folder, file_name
+from pytest_llmeval.errors import CassetteError
+from pytest_llmeval.prices import TotalCost
+from pytest_llmeval.recorded import answer_of, cost_of_answer, total_of
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One recording.
+
+    Attributes:
+        path: Its file.
+        size: In bytes.
+        answers: How many it holds.
+        first, last: When the oldest and the newest of those were recorded; None if none of them says.
+        asked, answered: Models, by number of answers.
+        tokens: Read and written; None if an answer does not say.
+        cost: At the prices of the day of the recording.
+        used: Whether a test uses it; None if that cannot be told.
+        ours: Whether it has our form; stock vcrpy's has not.
+        damaged: Why it cannot be read, or None.
+    """
+
+    path: Path
+    size: int
+    answers: int = 0
+    first: datetime | None = None
+    last: datetime | None = None
+    asked: Counter[str] = field(default_factory=Counter)
+    answered: Counter[str] = field(default_factory=Counter)
+    tokens: tuple[int | None, int | None] = (None, None)
+    cost: TotalCost = field(default_factory=lambda: TotalCost(Decimal(0)))
+    used: bool | None = None
+    ours: bool = True
+    incomplete: bool = False
+    damaged: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a collection of all tests knows.
+
+    Attributes:
+        names: Names of the recordings that tests may have, by their module's folder, candidates apart.
+        fixtures: Names of the fixtures that those tests use.
+        candidates: Candidates by the name of their folder.
+        home_of: Takes a module's folder of recordings, and returns where its test file would be; None for a folder of
+            someone else's.
+        why_not: What kept the collection from being complete; empty if it was.
+    """
+
+    names: Mapping[Path, frozenset[str]] = field(default_factory=dict)
+    fixtures: frozenset[str] = frozenset()
+    candidates: Mapping[str, Candidate] = field(default_factory=dict)
+    home_of: Callable[[Path], Path | None] = Path
+    why_not: str = "nothing was collected"
+
+
+def entry_of(path: Path, known: Known) -> Entry:
+    """Read a recording."""
+    try:
+        size = path.stat().st_size
+        tape, _ = read_tape(path)
+    except (CassetteError, OSError) as exc:
+        return Entry(path, path.stat().st_size if path.exists() else 0, damaged=str(exc), used=is_used(path, known))
+    answers = [answer_of(interaction) for interaction in tape.interactions]
+    dates = [when for interaction in tape.interactions if (when := interaction.recorded_at) is not None]
+    return Entry(
+        path,
+        size,
+        answers=len(answers),
+        first=min(dates, default=None),
+        last=max(dates, default=None),
+        asked=Counter(answer.asked for answer in answers if answer.asked),
+        answered=Counter(answer.answered for answer in answers if answer.answered),
+        tokens=(
+            _sum(answer.usage.input_tokens for answer in answers),
+            _sum(answer.usage.output_tokens for answer in answers),
+        ),
+        cost=_cost(path, tape, known),
+        used=is_used(path, known),
+        ours=tape.ours,
+        incomplete=tape.incomplete,
+    )
+
+
+def _sum(counts: Iterable[int | None]) -> int | None:
+    known = list(counts)
+    return None if None in known else sum(count for count in known if count is not None)
+
+
+def _cost(path: Path, tape: Tape, known: Known) -> TotalCost:
+    candidate = known.candidates.get(path.parent.name)
+    return total_of(cost_of_answer(interaction, candidate) for interaction in tape.interactions)
+
+
+def is_used(path: Path, known: Known) -> bool | None:
+    """Whether a test uses a recording: no, if its test file is gone or has no such test; None if nobody can tell."""
+    if known.why_not:
+        return None
+    if FIXTURES in path.parts:
+        return _fixture_is_used(path, known)
+    # With a candidate's folder and without.
+    for folder in (path.parent, path.parent.parent):
+        if folder in known.names:
+            return path.name in known.names[folder]
+    homes = [(folder, known.home_of(folder)) for folder in (path.parent, path.parent.parent)]
+    sources = [_has_source(home, folder.name) for folder, home in homes if home is not None]
+    # Of a test file that is there nothing was collected; and what is no folder of ours is not ours to judge.
+    return None if any(sources) or not sources else False
+
+
+def _fixture_is_used(path: Path, known: Known) -> bool | None:
+    """Whether a fixture of this name is there: what it belongs to beyond that is not looked at."""
+    if any(re.search(rf"(^|[.]){re.escape(fixture)}($|[^A-Za-z0-9_])", path.stem) for fixture in known.fixtures):
+        return True
+    folder = next(parent for parent in path.parents if parent.name == FIXTURES).parent
+    # A fixture of the session may be one of a test file that was not collected.
+    return False if folder in known.names else None
+
+
+def _has_source(home: Path, module: str) -> bool:
+    return any(file_name(path.stem, LONGEST["module"]) == module for path in home.glob("*.py"))
+
+
+def by_folder(candidates: Iterable[Candidate]) -> dict[str, Candidate]:
+    """Return candidates by the names of their folders."""
+    return {candidate_folder(candidate.name): candidate for candidate in candidates}
+
+
+def remove(paths: Iterable[Path]) -> list[Path]:
+    """Delete recordings, and folders that are empty then; return what could not be deleted."""
+    left = []
+    for path in paths:
+        try:
+            path.unlink()
+            for folder in list(path.parents)[:3]:
+                folder.rmdir()
+        except FileNotFoundError:
+            continue
+        except OSError:
+            if path.exists():
+                left.append(path)
+    return left

@@ -1,0 +1,90 @@
+"""What a run says of its recordings: which do not hold, what recording them again costs, and the command for it."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
+
+from pytest_llmeval.prices import TotalCost, total_cost
+from pytest_llmeval.records import Run, TestRecord
+from pytest_llmeval.reports.columns import one_line
+
+MOST_RENAMED = 5
+FAULTS = {"stale": "stale", "missing": "missing", "old": "older than --llm-max-age allows"}
+
+
+def recording_lines(run: Run, arguments: Sequence[str]) -> list[str]:
+    """Return lines about the recordings of a run; none if all is well.
+
+    Args:
+        run: The records.
+        arguments: Command line of this run, for the command that records again.
+    """
+    kept = sum(test.cassette is not None or test.recording is not None for test in run.tests)
+    groups = {why: [test for test in run.tests if test.recording == why] for why in FAULTS}
+    lines = [line for why, tests in groups.items() if tests for line in _group(run, why, tests, kept)]
+    if lines:
+        lines += ["Record just these again:", f"  {again(arguments)}"]
+    return [*lines, *_renamed(run)]
+
+
+def _group(run: Run, why: str, tests: Sequence[TestRecord], kept: int) -> Iterator[str]:
+    cost = sum((_cost(run, test) for test in tests), TotalCost(Decimal(0)))
+    are = "is" if len(tests) == 1 else "are"
+    yield f"{len(tests):,} of {kept:,} recordings {are} {FAULTS[why]}, {about(cost)}"
+
+
+def _cost(run: Run, test: TestRecord) -> TotalCost:
+    """Return what recording a test again costs; where it was never recorded, what its like cost on average."""
+    if test.again is not None:
+        return TotalCost.from_json(test.again)
+    costs = [total_cost(other.calls) for other in run.tests if other.candidate == test.candidate and other.calls]
+    whole = [cost for cost in costs if cost.known and not cost.unpriced]
+    if not whole:
+        return TotalCost(Decimal(0), unpriced=1)
+    if all(cost.is_free for cost in whole):
+        return TotalCost(Decimal(0), free=1)
+    return TotalCost(sum((cost.amount for cost in whole), Decimal(0)) / len(whole), estimated=1)
+
+
+def about(cost: TotalCost) -> str:
+    """Say what recording again costs.
+
+    >>> about(TotalCost(Decimal("0.04"), priced=3)), about(TotalCost(Decimal(0), unpriced=2))
+    ('about $0.04 to record again', 'at a cost that nobody knows')
+    """
+    if not cost.known:
+        return "at a cost that nobody knows"
+    if cost.is_free:
+        return "free to record again"
+    return f"{'at least' if cost.unpriced else 'about'} {str(cost).removeprefix('≥ ')} to record again"
+
+
+def again(arguments: Sequence[str]) -> str:
+    """Return the command of this run with the mode that records what does not hold.
+
+    >>> again(["tests", "--llm-record", "none", "-q"])
+    'pytest tests -q --llm-record=stale'
+    """
+    kept, skip = [], False
+    for argument in arguments:
+        if skip or argument.partition("=")[0] == "--llm-record":
+            # Its value may be the next argument.
+            skip = not skip and "=" not in argument
+            continue
+        kept.append(argument)
+    return shlex.join(["pytest", *kept, "--llm-record=stale"])
+
+
+def _renamed(run: Run) -> Iterator[str]:
+    renamed = [test for test in run.tests if test.renamed_from]
+    for test in renamed[:MOST_RENAMED]:
+        if test.cassette == test.renamed_from:
+            yield f"Renamed? {one_line(test.nodeid)} replays {test.cassette}, whose test is gone."
+        else:
+            yield f"Renamed: {one_line(test.nodeid)} took over {test.renamed_from}, now {test.cassette}."
+    if len(renamed) > MOST_RENAMED:
+        yield f"... and {len(renamed) - MOST_RENAMED:,} more renamed tests"
+    if any(test.cassette == test.renamed_from for test in renamed):
+        yield "Mode 'none' leaves files where they are: run once with --llm-record=once to move them."
