@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -20,6 +21,22 @@ import time
 from pathlib import Path
 
 from tests.chat_server import ChatServer
+
+CONFTEST = """
+import statistics, time, pytest
+
+times = []
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item):
+    start = time.perf_counter()
+    result = yield
+    times.append(time.perf_counter() - start)
+    return result
+
+def pytest_terminal_summary(terminalreporter):
+    terminalreporter.write_line(f"median of a test: {statistics.median(times) * 1000:.4f} ms")
+"""
 
 HEAD = """
 import json
@@ -86,16 +103,19 @@ SUITES = {
 }
 
 
-def run(folder: Path, arguments: list[str]) -> float:
-    """Return the seconds that one pytest process takes."""
+def run(folder: Path, arguments: list[str], output: list[str] | None = None) -> float:
+    """Return the seconds that one pytest process takes; put what it printed into `output`."""
     start = time.perf_counter()
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--no-header", *arguments, str(folder)]
+    plain = ["-q", "-p", "no:cacheprovider", "-p", "no:randomly", "--no-header"]
+    command = [sys.executable, "-m", "pytest", *plain, *arguments, str(folder)]
     # Without byte code, every run would time the compiler.
     environ = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     done = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, check=False)
     seconds = time.perf_counter() - start
     if done.returncode:
         raise SystemExit(done.stdout[-3000:] + done.stderr[-3000:])
+    if output is not None:
+        output.append(done.stdout)
     return seconds
 
 
@@ -106,6 +126,7 @@ def prepare(root: Path, tests: int, base_url: str) -> dict[str, Path]:
         folder = folders[name] = root / name
         folder.mkdir()
         head = HEAD.format(base_url=base_url, tests=tests)
+        (folder / "conftest.py").write_text(CONFTEST, encoding="utf-8")
         (folder / "test_bench.py").write_text(head + body, encoding="utf-8")
         (folder / "pyproject.toml").write_text(
             SETTINGS.format(base_url=base_url) if name == "llmeval" else "", encoding="utf-8"
@@ -125,15 +146,26 @@ def main() -> None:
         with ChatServer() as server:
             folders = prepare(Path(root), args.tests, server.url)
         seconds: dict[str, list[float]] = {name: [] for name in SUITES}
+        each: dict[str, list[float]] = {name: [] for name in SUITES}
         for _ in range(args.runs):
             for name, (_, arguments) in SUITES.items():
                 extra = {"recording": ["--record-mode=none"], "llmeval": ["--llm-record=none"]}.get(name, [])
-                seconds[name].append(run(folders[name], [*arguments, *extra]))
+                output: list[str] = []
+                seconds[name].append(run(folders[name], [*arguments, *extra], output))
+                found = re.search(r"median of a test: ([0-9.]+) ms", output[0])
+                assert found, output[0]
+                each[name].append(float(found.group(1)))
     medians = {name: statistics.median(times) for name, times in seconds.items()}
     print(f"{args.tests} replayed tests, {args.runs} runs each, whole process, seconds")
     for name, times in seconds.items():
-        print(f"  {name:10} median {medians[name]:6.2f}   min {min(times):6.2f}   max {max(times):6.2f}")
+        test = statistics.median(each[name])
+        print(
+            f"  {name:10} median {medians[name]:6.2f}   min {min(times):6.2f}   max {max(times):6.2f}"
+            f"   one test, median {test:.2f} ms"
+        )
     print(f"  llmeval / bare      {medians['llmeval'] / medians['bare']:.2f}   (bar: 1.25)")
+    over = statistics.median(each["llmeval"]) - statistics.median(each["bare"])
+    print(f"  one test of llmeval over bare, median: {over:.2f} ms   (bar: 0.50)")
     print(f"  llmeval / recording {medians['llmeval'] / medians['recording']:.2f}   (bar: 0.80)")
 
 
