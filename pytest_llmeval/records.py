@@ -102,6 +102,7 @@ class TestRecord:
             or ``old`` (older than it may be); None if it does.
         again: What it costs to record that again, as `TotalCost.to_json` writes it; None if nobody can tell.
         renamed_from: File of the recording before the test was renamed.
+        unkept: Why answers of a test that passed were not worth recording: the next run has to ask again.
         ignored: Parts of requests that make no difference, as they were declared.
     """
 
@@ -123,6 +124,7 @@ class TestRecord:
     recording: str | None = None
     again: dict[str, Any] | None = None
     renamed_from: str | None = None
+    unkept: list[str] = field(default_factory=list)
     ignored: list[str] = field(default_factory=list)
 
     def properties(self) -> list[tuple[str, object]]:

@@ -265,6 +265,9 @@ class EvalSession:
         record.ignored = list(cassette.ignored.rules)
         record.renamed_from = self.recordings.relative(cassette.renamed_from) if cassette.renamed_from else None
         cassettes = [cassette, *test.fixtures]
+        if test.outcome == "passed":
+            # What failed its test is told there.
+            record.unkept = [reason for each in cassettes for reason in each.unkept]
         record.recording = why_again(cassettes)
         if record.recording is not None:
             cost = cost_again(cassettes, test.candidate)
@@ -333,10 +336,18 @@ def outcome_of(
     return max(test.outcome, now, key=SEVERITY.index)
 
 
+#: What clients that the code under test builds itself raise where there is no answer: package and base class.
+CALL_ERRORS = {
+    *(("openai", "APIError"), ("anthropic", "APIError"), ("httpx", "HTTPError"), ("httpx2", "HTTPError")),
+    *(("requests", "RequestException"), ("aiohttp", "ClientError"), ("urllib3", "HTTPError")),
+}
+
+
 def is_call_error(error: BaseException | None) -> bool:
     """Whether a test failed because a call got no answer, also where the code under test wrapped that error."""
     while error is not None:
-        if isinstance(error, ProviderError):
+        kinds = {(kind.__module__.partition(".")[0], kind.__name__) for kind in type(error).__mro__}
+        if isinstance(error, ProviderError) or kinds & CALL_ERRORS:
             return True
         if isinstance(error, BaseExceptionGroup):
             return any(is_call_error(part) for part in error.exceptions)

@@ -43,6 +43,7 @@ class Cassette:
     Attributes:
         misses: Messages of requests that had no recording, in case the code under test swallows the failure.
         missed: ``stale`` or ``missing`` after a miss: whether there was a recording.
+        unkept: Why answers were not worth keeping, once the test is over.
         unread: Where answers came from that were not read to their end when the test ended, so are not recorded.
         closed: Whether the test is over.
         wide: Whether this is not a test's, but of a fixture that serves several.
@@ -70,6 +71,7 @@ class Cassette:
         self.elsewhere = elsewhere
         self.misses: list[str] = []
         self.missed: str | None = None
+        self.unkept: list[str] = []
         self.unread: list[str] = []
         self.too_old: list[Interaction] = []
         self.renamed_from: Path | None = None
@@ -251,6 +253,7 @@ class Cassette:
                 self._failed[slot] = "the test ended before the answer did"
                 self.unread.append(scrub_uri(exchange.request.uri))
             recorded = self._in_order(without_last_refusals=failed)
+            self.unkept = sorted(set(self._failed.values()))
             if recorded and not (self._damaged and (self._failed or interrupted)):
                 tape = self._tape(recorded, whole=passed)
                 tape.incomplete = tape.incomplete or interrupted

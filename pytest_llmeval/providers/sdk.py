@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
+from pytest_llmeval.cassettes.transport import cassette_for
 from pytest_llmeval.errors import ConfigError
 from pytest_llmeval.providers.base import Request
 from pytest_llmeval.providers.clients import STARTED, AsyncClosable, LoopClients
@@ -76,7 +77,12 @@ class Exchange:
         """Note that the SDK returned: the headers of a stream, or all of a plain answer, are there."""
         http = raw.http_response
         self._timing = http.extensions.get("llmeval")
-        self._started = http.request.extensions.get(STARTED)
+        url = http.request.url
+        if self._timing is None and cassette_for(url.host, url.port) is not None:
+            # Another plugin or a mock answered in the place of the server: what that took says nothing of a model.
+            self._started = None
+        else:
+            self._started = http.request.extensions.get(STARTED)
         self._read_ms = self._own_clock()
         replayed = self._timing is not None and self._timing.replayed
         self.retries = self._timing.retries if self._timing is not None and replayed else raw.retries_taken

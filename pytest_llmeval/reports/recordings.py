@@ -10,7 +10,7 @@ from pytest_llmeval.prices import TotalCost, total_cost
 from pytest_llmeval.records import Run, TestRecord
 from pytest_llmeval.reports.columns import one_line
 
-MOST_RENAMED = 5
+MOST_LISTED = 5
 FAULTS = {"stale": "stale", "missing": "missing", "old": "older than --llm-max-age allows"}
 
 
@@ -26,7 +26,7 @@ def recording_lines(run: Run, arguments: Sequence[str]) -> list[str]:
     lines = [line for why, tests in groups.items() if tests for line in _group(run, why, tests, kept)]
     if lines:
         lines += ["Record just these again:", f"  {again(arguments)}"]
-    return [*lines, *_renamed(run)]
+    return [*lines, *_unkept(run), *_renamed(run)]
 
 
 def _group(run: Run, why: str, tests: Sequence[TestRecord], kept: int) -> Iterator[str]:
@@ -77,14 +77,22 @@ def again(arguments: Sequence[str]) -> str:
     return shlex.join(["pytest", *kept, "--llm-record=stale"])
 
 
+def _unkept(run: Run) -> Iterator[str]:
+    unkept = [test for test in run.tests if test.unkept]
+    for test in unkept[:MOST_LISTED]:
+        yield f"Not recorded: an answer that {one_line(test.nodeid)} passed with ({one_line('; '.join(test.unkept))})."
+    if len(unkept) > MOST_LISTED:
+        yield f"... and answers of {len(unkept) - MOST_LISTED:,} more tests that passed"
+
+
 def _renamed(run: Run) -> Iterator[str]:
     renamed = [test for test in run.tests if test.renamed_from]
-    for test in renamed[:MOST_RENAMED]:
+    for test in renamed[:MOST_LISTED]:
         if test.cassette == test.renamed_from:
             yield f"Renamed? {one_line(test.nodeid)} replays {test.cassette}, whose test is gone."
         else:
             yield f"Renamed: {one_line(test.nodeid)} took over {test.renamed_from}, now {test.cassette}."
-    if len(renamed) > MOST_RENAMED:
-        yield f"... and {len(renamed) - MOST_RENAMED:,} more renamed tests"
+    if len(renamed) > MOST_LISTED:
+        yield f"... and {len(renamed) - MOST_LISTED:,} more renamed tests"
     if any(test.cassette == test.renamed_from for test in renamed):
         yield "Mode 'none' leaves files where they are: run once with --llm-record=once to move them."

@@ -327,3 +327,50 @@ def test_a_rule_that_is_none_is_refused(project: Project, marker: str, message: 
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines([f"*llm_cassette*{message}*"])
     result.stdout.no_fnmatch_line("*Traceback*")
+
+
+def test_an_answer_that_is_not_recorded_is_told_though_the_test_passed(project: Project) -> None:
+    project.write(f"""
+        import openai, pytest
+
+        def test_it(llm):
+            client = openai.OpenAI(base_url="{project.server.url}", api_key="x", max_retries=0)
+            with pytest.raises(openai.RateLimitError):
+                client.chat.completions.create(model="m", messages=[])
+    """)
+    project.server.failures = [429]
+    result = project.outcomes(passed=1)
+    result.stdout.fnmatch_lines(["Not recorded: an answer that *test_it[[]chat] passed with (status 429)."])
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_call_of_the_codes_own_client_that_failed_is_no_score(project: Project, status: int) -> None:
+    project.write(f"""
+        import openai
+
+        def test_it(llm):
+            client = openai.OpenAI(base_url="{project.server.url}", api_key="x", max_retries=0)
+            client.chat.completions.create(model="m", messages=[])
+    """)
+    project.server.failures = [status]
+    project.outcomes(failed=1)
+    (record,) = project.records().tests
+    assert (record.outcome, record.score) == ("error", None)
+
+
+def test_what_a_mock_answers_has_no_latency(project: Project) -> None:
+    project.write("""
+        import httpx2
+
+        ANSWER = {"id": "x", "object": "chat.completion", "created": 1, "model": "m", "choices": [
+            {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "mocked"}}]}
+
+        def test_it(llm, monkeypatch):
+            def answer(self, request):
+                return httpx2.Response(200, json=ANSWER)
+
+            monkeypatch.setattr(httpx2.HTTPTransport, "handle_request", answer)
+            reply = llm.complete("Hi")
+            assert (reply.content, reply.latency_ms, reply.replayed) == ("mocked", None, False)
+    """)
+    project.outcomes(passed=1)
