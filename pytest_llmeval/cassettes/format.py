@@ -101,11 +101,45 @@ def header(headers: dict[str, list[str]], name: str) -> str:
 NOT_IN_YAML = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff\ufeff]")
 
 
+# What keeps a text from being a block as it stands.
+NOT_IN_BLOCK = re.compile("[^\n\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010fffe]|[\u2028\u2029\ufeff]| \n| $")
+
+
 class _Dumper(yaml.SafeDumper):
     """Python's dumper: libyaml falls back to one quoted line on any emoji."""
 
     def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - PyYAML's signature
         return True
+
+    def analyze_scalar(self, scalar: str) -> Any:
+        """Tell what a text may be written as; PyYAML looks at each character, which takes seconds for megabytes."""
+        if "\n" not in scalar or NOT_IN_BLOCK.search(scalar):
+            return super().analyze_scalar(scalar)
+        return yaml.emitter.ScalarAnalysis(
+            scalar=scalar,
+            empty=False,
+            multiline=True,
+            allow_flow_plain=False,
+            allow_block_plain=False,
+            allow_single_quoted=False,
+            allow_double_quoted=True,
+            allow_block=True,
+        )
+
+    def write_literal(self, text: str) -> None:
+        """Write a text as a block, line by line where PyYAML goes character by character."""
+        if NOT_IN_BLOCK.search(text):
+            super().write_literal(text)
+            return
+        hints = self.determine_block_hints(text)
+        self.write_indicator(f"|{hints}", True)
+        self.open_ended = self.open_ended or hints.endswith("+")
+        self.write_line_break()
+        indent = " " * (self.indent or 0)
+        lines = text.removesuffix("\n").split("\n")
+        self.stream.write("".join(f"{indent}{line}\n" if line else "\n" for line in lines))
+        self.line += len(lines)
+        self.column, self.whitespace, self.indention = 0, True, True
 
 
 def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:

@@ -7,9 +7,11 @@ import random
 from pathlib import Path
 
 import pytest
+import yaml
 from vcr.persisters.filesystem import FilesystemPersister
 from vcr.serializers import yamlserializer
 
+from pytest_llmeval.cassettes import format as tape_format
 from pytest_llmeval.cassettes.format import Interaction, Tape, dumps, loads, readable
 from pytest_llmeval.errors import CassetteError
 
@@ -172,3 +174,37 @@ def test_a_merge_conflict_in_a_sealed_file_is_named_with_its_line() -> None:
     text = "".join([*lines[:4], "<<<<<<< HEAD\n", lines[4], "=======\n", ">>>>>>> branch\n", *lines[5:]])
     with pytest.raises(CassetteError, match=r"x\.yaml:5: .*a merge conflict stands here"):
         loads(text, Path("x.yaml"))
+
+
+def test_blocks_are_written_as_pyyaml_writes_them() -> None:
+    class Slow(tape_format._Dumper):
+        analyze_scalar = yaml.SafeDumper.analyze_scalar
+        write_literal = yaml.SafeDumper.write_literal
+
+    chance = random.Random(7)
+    pieces = [
+        "a",
+        "word",
+        " ",
+        "  ",
+        "\n",
+        "\n\n",
+        "\n ",
+        "\t",
+        "é",
+        "😀",
+        "#",
+        ": ",
+        "- ",
+        "|",
+        "'",
+        '"',
+        "\u2028",
+        "\x1b",
+    ]
+    for _ in range(3000):
+        text = "".join(chance.choices(pieces, k=chance.randrange(1, 12)))
+        data = {"interactions": [{"body": {"string": text}, "after": "x"}], "last": text}
+        written = yaml.dump(data, Dumper=tape_format._Dumper, allow_unicode=True, sort_keys=False, width=10**9)
+        assert written == yaml.dump(data, Dumper=Slow, allow_unicode=True, sort_keys=False, width=10**9), repr(text)
+        assert yaml.safe_load(written) == data
