@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
@@ -150,6 +151,9 @@ def _async_handler(module: Any, original: Callable[..., Any], streams: Any) -> C
 
 def _is_mocked(transport: Any, method: str) -> bool:
     """Whether a mock answers below this transport: like those that replace a transport, it is left alone."""
+    if MOCKS.isdisjoint(sys.modules):
+        # Asking for the pool would build it, which replay does without.
+        return False
     function = getattr(type(getattr(transport, "_pool", None)), method, None)
     return str(getattr(function, "__module__", "")).partition(".")[0] in MOCKS
 
