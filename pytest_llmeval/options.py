@@ -84,6 +84,13 @@ class Options:
     invocation_dir: Path
     given: bool
 
+    def holds_recordings(self, path: Path) -> bool:
+        """Whether a path is a folder of recordings, and of no tests."""
+        if path.name != os.path.basename(self.cassette_dir) or not path.is_dir():  # noqa: PTH119 - asked of every file
+            return False
+        # Whoever keeps recordings among the tests would lose those.
+        return not any(name.endswith(".py") for _, _, names in os.walk(path) for name in names)
+
 
 def add_options(parser: pytest.Parser) -> None:
     """Declare every option and ini key to pytest."""

@@ -9,6 +9,7 @@ import functools
 import inspect
 import sys
 from collections.abc import Generator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
@@ -92,6 +93,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if candidates:
         ids = [candidate.name for candidate in candidates]
         metafunc.parametrize("llm_candidate", candidates, ids=ids, indirect=True, scope="session")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave folders of recordings out: pytest would look at each file in them."""
+    return config.stash[OPTIONS].holds_recordings(collection_path) or None
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from decimal import Decimal
+from operator import attrgetter
 from statistics import fmean
 from typing import Any
 
@@ -147,8 +148,8 @@ class TestRecord:
     def to_json(self) -> dict[str, Any]:
         """Return the record as plain JSON types."""
         # `asdict` copies each value deeply, which took longer than anything else that happens to a replayed test.
-        data = {name: getattr(self, name) for name in _RECORD_KEYS}
-        data["calls"] = [{name: getattr(call, name) for name in _CALL_KEYS} for call in self.calls]
+        data: dict[str, Any] = dict(zip(_RECORD_KEYS, _RECORD_VALUES(self), strict=True))
+        data["calls"] = [dict(zip(_CALL_KEYS, _CALL_VALUES(call), strict=True)) for call in self.calls]
         return data
 
     @classmethod
@@ -163,6 +164,7 @@ class TestRecord:
 
 _CALL_KEYS = {field.name: None for field in fields(Call)}
 _RECORD_KEYS = {field.name: None for field in fields(TestRecord)}
+_CALL_VALUES, _RECORD_VALUES = attrgetter(*_CALL_KEYS), attrgetter(*_RECORD_KEYS)
 
 
 @dataclass(slots=True)

@@ -248,3 +248,14 @@ def test_the_record_names_its_recording(project: Project) -> None:
     project.outcomes(passed=1)
     assert project.records().tests[0].cassette == "tests/unit/llm_cassettes/test_chat/chat/test_ask.yaml"
     assert project.recordings() == [project.records().tests[0].cassette]
+
+
+def test_folders_of_recordings_are_not_searched_for_tests_but_those_with_tests_are(project: Project) -> None:
+    project.write("def test_it(llm): llm.complete('Hi')\n")
+    project.outcomes(passed=1)
+    project.write("def test_inside(): pass\n", "llm_cassettes/test_inside.py")
+    project.outcomes(passed=2)
+    (project.path / "llm_cassettes" / "test_inside.py").unlink()
+    project.write("def test_in_tests(llm): llm.complete('Ho')\n", "tests/test_own.py")
+    project.outcomes("-o", "llm_cassette_dir=tests", "tests", passed=1)
+    project.outcomes("-o", "llm_cassette_dir=tests", "tests", passed=1)
