@@ -79,7 +79,8 @@ def _cassettes(arguments: argparse.Namespace) -> int:
     for path in paths:
         if not path.exists():
             raise ConfigError(f"{path}: there is no such file or folder.")
-    files = [file for path in paths for file in (cassettes_in(path) if path.is_dir() else [path])]
+    # Folders that are given may hold each other.
+    files = list(dict.fromkeys(file for path in paths for file in (cassettes_in(path) if path.is_dir() else [path])))
     known, config = collect([path for path in paths if path.is_dir()] or [Path()])
     if arguments.adopt:
         return _adopt(files, config)

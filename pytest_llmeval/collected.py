@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_llmeval.cassettes.paths import LONGEST, file_name
+from pytest_llmeval.cassettes.paths import FIXTURES, LONGEST, file_name, named_after
 
 if TYPE_CHECKING:
     from pytest_llmeval.candidates import Candidate
-
-HASHED = re.compile(r"-[0-9a-f]{8}$")
 
 
 def nodeid_of(item: Any) -> str:
@@ -63,7 +60,8 @@ class Collected:
             home: Where the test files are that record there.
         """
         if folder not in self._modules:
-            return folder.name in self._files(home)
+            # Of which fixtures there are nothing is known here.
+            return folder.name == FIXTURES or folder.name in self._files(home)
         names, module = self._modules[folder]
         return name in names or (not self._whole and _defines(module, name.removesuffix(".yaml")))
 
@@ -73,9 +71,15 @@ class Collected:
         return self._sources[home]
 
 
-def _defines(module: Any, test: str) -> bool:
-    """Whether a module has the class and the function that a recording is named after."""
+def _defines(module: Any, name: str) -> bool:
+    """Whether a module has the class and the function that a recording is named after, as far as the name tells."""
+    test = named_after(name)
+    if module is None or test is None:
+        return True
     holder = module
-    for part in HASHED.sub("", test.partition("[")[0]).split("."):
+    for part in test.split("."):
+        if holder is not module and not isinstance(holder, type):
+            # Plugins let tests stand in other things than classes.
+            break
         holder = getattr(holder, part, None)
     return holder is not None

@@ -39,20 +39,22 @@ class _Watcher:
         if report.passed and report.nodeid.endswith(".py"):
             self.modules.append(Path(report.nodeid))
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
-        self.config, self.items = config, list(items)
+    def pytest_itemcollected(self, item: pytest.Item) -> None:
+        self.items.append(item)
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         self.config = session.config
         options = read_options(session.config)
         for path in self.modules:
             self.names.setdefault(module_of(options, session.config.rootpath / path), set())
-        for item in self.items:
+        # A test may ask for a fixture by name while it runs, and pytest has no public list of them.
+        tables = [table for name, table in vars(session._fixturemanager).items() if name.startswith("_arg2")]
+        self.fixtures.update(*tables)
+        # A plugin may have added some.
+        for item in [*self.items, *session.items]:
             if asks(item):
                 path = shared_path(options, item)
                 self.names.setdefault(path.parent, set()).add(path.name)
-                self.fixtures.update(getattr(item, "fixturenames", ()))
 
     @property
     def options(self) -> Options:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from typing import TYPE_CHECKING, Any
@@ -66,13 +67,16 @@ class Collector:
             terminalreporter.write(error)
 
     def _tell_of_recordings(self, terminalreporter: pytest.TerminalReporter) -> None:
+        from pytest_llmeval.cassettes.redact import SecretScanner
         from pytest_llmeval.reports.recordings import recording_lines
 
         lines = recording_lines(self.run(), self._config.invocation_params.args)
         if lines:
+            # Projects have options of their own, and take keys by them.
+            mask = SecretScanner(os.environ).mask
             terminalreporter.section("LLM recordings")
             for line in lines:
-                terminalreporter.write_line(line)
+                terminalreporter.write_line(mask(line))
 
     def _render(self) -> str:
         from pytest_llmeval.reports.terminal import render_summary
@@ -93,7 +97,9 @@ class Collector:
         except Exception:
             if self._session is not None:
                 self._session.exitstatus = 1
-            return traceback.format_exc()
+            from pytest_llmeval.cassettes.redact import SecretScanner
+
+            return SecretScanner(os.environ).mask(traceback.format_exc())
         return ""
 
     def run(self) -> Run:

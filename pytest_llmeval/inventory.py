@@ -13,10 +13,13 @@ from pathlib import Path
 from pytest_llmeval.candidates import Candidate
 from pytest_llmeval.cassettes.files import read_tape
 from pytest_llmeval.cassettes.format import Tape
-from pytest_llmeval.cassettes.paths import FIXTURES, LONGEST, candidate_folder, file_name
+from pytest_llmeval.cassettes.paths import FIXTURES, LONGEST, candidate_folder, file_name, named_after
 from pytest_llmeval.errors import CassetteError
 from pytest_llmeval.prices import TotalCost
 from pytest_llmeval.recorded import answer_of, cost_of_answer, total_of
+
+#: Where this one is not known, none are.
+OWN_FIXTURE = "llm_candidate"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +34,7 @@ class Entry:
         asked, answered: Models, by number of answers.
         tokens: Read and written; None if an answer does not say.
         cost: At the prices of the day of the recording.
-        used: Whether a test uses it; None if that cannot be told.
+        used: Whether a test uses it; None if that cannot be told: others' tests may use what others wrote.
         ours: Whether it has our form; stock vcrpy's has not.
         damaged: Why it cannot be read, or None.
     """
@@ -57,7 +60,7 @@ class Known:
 
     Attributes:
         names: Names of the recordings that tests may have, by their module's folder, candidates apart.
-        fixtures: Names of the fixtures that those tests use.
+        fixtures: Names of the fixtures that there are.
         candidates: Candidates by the name of their folder.
         home_of: Takes a module's folder of recordings, and returns where its test file would be; None for a folder of
             someone else's.
@@ -77,7 +80,7 @@ def entry_of(path: Path, known: Known) -> Entry:
         size = path.stat().st_size
         tape, _ = read_tape(path)
     except (CassetteError, OSError) as exc:
-        return Entry(path, path.stat().st_size if path.exists() else 0, damaged=str(exc), used=is_used(path, known))
+        return Entry(path, path.stat().st_size if path.exists() else 0, damaged=str(exc))
     answers = [answer_of(interaction) for interaction in tape.interactions]
     dates = [when for interaction in tape.interactions if (when := interaction.recorded_at) is not None]
     return Entry(
@@ -93,7 +96,7 @@ def entry_of(path: Path, known: Known) -> Entry:
             _sum(answer.usage.output_tokens for answer in answers),
         ),
         cost=_cost(path, tape, known),
-        used=is_used(path, known),
+        used=is_used(path, known) if tape.ours else None,
         ours=tape.ours,
         incomplete=tape.incomplete,
     )
@@ -129,6 +132,8 @@ def _fixture_is_used(path: Path, known: Known) -> bool | None:
     """Whether a fixture of this name is there: what it belongs to beyond that is not looked at."""
     if any(re.search(rf"(^|[.]){re.escape(fixture)}($|[^A-Za-z0-9_])", path.stem) for fixture in known.fixtures):
         return True
+    if named_after(path.stem) is None or OWN_FIXTURE not in known.fixtures:
+        return None
     folder = next(parent for parent in path.parents if parent.name == FIXTURES).parent
     # A fixture of the session may be one of a test file that was not collected.
     return False if folder in known.names else None

@@ -86,7 +86,9 @@ class Options:
 
     def holds_recordings(self, path: Path) -> bool:
         """Whether a path is a folder of recordings, and of no tests."""
-        if path.name != os.path.basename(self.cassette_dir) or not path.is_dir():  # noqa: PTH119 - asked of every file
+        own = Path(self.cassette_dir).parts
+        # The name first: this is asked of every file.
+        if not own or path.name != own[-1] or path.parts[-len(own) :] != own or not path.is_dir():
             return False
         # Whoever keeps recordings among the tests would lose those.
         return not any(name.endswith(".py") for _, _, names in os.walk(path) for name in names)

@@ -100,10 +100,9 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return config.stash[OPTIONS].holds_recordings(collection_path) or None
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+def pytest_itemcollected(item: pytest.Item) -> None:
     """Note which tests there are, before any is deselected."""
-    config.stash[ITEMS][:] = items
+    item.config.stash[ITEMS].append(item)
 
 
 @pytest.fixture(scope="session")

@@ -92,6 +92,9 @@ class Recordings:
         # Without a candidate the test is the one that pytest-recording knew; with one, it may be another model's.
         yield from stock(stock_paths(file, test, candidate, default=stock_name), sure=candidate is None)
         root = module_of(self._options, file).parent
+        if ".." in root.parts:
+            # Several folders of tests share it; which of them a recording is of, nobody can tell.
+            return
         if root not in self._orphans:
             self._orphans[root] = Orphans(lambda folder, name: self._collected.owns(folder, name, file.parent))
         yield from self._orphans[root].of(root, candidate_folder(candidate) if candidate else None)

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote_plus, urlsplit, urlunsplit
+from urllib.parse import unquote_plus, urlunsplit
 
 from pytest_llmeval.cassettes import redact as redaction
 from pytest_llmeval.cassettes import sse
 from pytest_llmeval.cassettes.files import read_tape, write_tape
 from pytest_llmeval.cassettes.format import Interaction, Tape
-from pytest_llmeval.cassettes.matching import SECRET_PARAMETERS, HTTPRequest
+from pytest_llmeval.cassettes.matching import SECRET_PARAMETERS, HTTPRequest, split_uri
 from pytest_llmeval.cassettes.paths import shown_path
 from pytest_llmeval.cassettes.redact import SecretScanner
 from pytest_llmeval.cassettes.secrets import is_placeholder
@@ -77,9 +77,7 @@ def adopt(path: Path, scanner: SecretScanner, redact: Redact | None = None) -> A
             raise CassetteError(f"{shown_path(path)}: {shown_path(target)} is there already. Adopt or remove that.")
         return Adopted(target, len(beside.interactions))
     done = Adopted(target, len(tape.interactions), changed=True)
-    for interaction in tape.interactions:
-        _learn(interaction, scanner)
-    adopted = [_adopted(interaction, done, redact) for interaction in tape.interactions]
+    adopted = in_our_form(tape.interactions, scanner, redact, done)
     found = [where for number, each in enumerate(adopted, 1) for where in _secrets(each, number, scanner)]
     if found:
         raise SecretError(
@@ -90,6 +88,15 @@ def adopt(path: Path, scanner: SecretScanner, redact: Redact | None = None) -> A
     # A link stays one: what it points at is rewritten.
     write_tape(target.resolve(), Tape(adopted, metadata=tape.metadata), scanner)
     return done
+
+
+def in_our_form(
+    interactions: Sequence[Interaction], scanner: SecretScanner, redact: Redact | None, done: Adopted
+) -> list[Interaction]:
+    """Return interactions of stock vcrpy as we would have recorded them; note in `done` what was dropped."""
+    for interaction in interactions:
+        _learn(interaction, scanner)
+    return [_adopted(interaction, done, redact) for interaction in interactions]
 
 
 def _target(path: Path) -> Path:
@@ -160,7 +167,7 @@ def _scrubbed(uri: str, dropped: Counter[str]) -> str:
 
     What stands in for a secret stays, since vcrpy puts the same in its place before it compares.
     """
-    parts = urlsplit(uri)
+    parts = split_uri(uri)
     kept = []
     for pair in parts.query.split("&"):
         name, _, value = pair.partition("=")

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import yaml
 
@@ -334,7 +335,7 @@ def _interaction(entry: Any) -> Interaction:
         headers, content = stock.unpacked(headers, content)
     return Interaction(
         method=_text(request["method"], "request.method"),
-        uri=_text(request["uri"], "request.uri"),
+        uri=_uri(request["uri"]),
         body=stock.request_body(request.get("body")),
         request_headers=_headers(request.get("headers")),
         status=code,
@@ -349,6 +350,15 @@ def _text(value: Any, what: str) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{what} is {type(value).__name__}, not text")
     return value
+
+
+def _uri(value: Any) -> str:
+    uri = _text(value, "request.uri")
+    try:
+        urlsplit(uri)
+    except ValueError as exc:
+        raise ValueError(f"request.uri: {exc}") from None
+    return uri
 
 
 def _headers(value: Any) -> dict[str, list[str]]:

@@ -57,10 +57,12 @@ class Ignored:
         paths: list[tuple[str, ...]] = []
         parameters: set[str] = set()
         patterns: list[re.Pattern[str]] = []
-        written = tuple(dict.fromkeys(rules))
+        written = tuple(rules)
         for rule in written:
             if not isinstance(rule, str) or not rule.strip():
                 raise ConfigError(f"{source}: ignore: {rule!r} is not a rule; write text such as 'metadata.date'.")
+        written = tuple(dict.fromkeys(written))
+        for rule in written:
             if rule.startswith(REGEX):
                 patterns.append(_pattern(rule, source))
             elif rule.startswith(PARAMETER):

@@ -6,7 +6,7 @@ import json
 import re
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit, urlunsplit
 
 from pytest_llmeval.cassettes.format import header
 from pytest_llmeval.cassettes.ignoring import NOTHING, Ignored
@@ -119,6 +119,18 @@ def _number(text: str) -> float | int:
     return int(value) if value.is_integer() else value
 
 
+def split_uri(uri: str) -> SplitResult:
+    """Return the parts of a URL; of what is none, nothing that could hold a secret.
+
+    >>> split_uri("http://me:pw@[x?key=1").geturl()
+    '[x'
+    """
+    try:
+        return urlsplit(uri)
+    except ValueError:
+        return SplitResult("", "", uri.partition("?")[0].rpartition("@")[2], "", "")
+
+
 def scrub_uri(uri: str) -> str:
     """Return a URL without credentials and secret parameters, and with the other parameters in order.
 
@@ -127,7 +139,7 @@ def scrub_uri(uri: str) -> str:
     """
     if "?" not in uri and "@" not in uri and "#" not in uri:
         return uri
-    parts = urlsplit(uri)
+    parts = split_uri(uri)
     pairs = parse_qsl(parts.query, keep_blank_values=True)
     query = urlencode(sorted(pair for pair in pairs if pair[0].lower() not in SECRET_PARAMETERS))
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, query, ""))

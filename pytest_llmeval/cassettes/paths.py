@@ -39,6 +39,19 @@ def file_name(name: str, longest: int = LONGEST["test"]) -> str:
     return f"{'_' if RESERVED.match(readable.lower()) else ''}{readable}-{digest}"
 
 
+def named_after(name: str) -> str | None:
+    """Return what a file was named after, less its parameters; None if that was cut, or characters in it replaced.
+
+    >>> named_after("TestA.test_x[a-b]-4db41af7"), named_after("test_x"), named_after("test_gr-e-4db41af7")
+    ('TestA.test_x', 'test_x', None)
+    """
+    readable = LOOKS_HASHED.sub("", name)
+    base, bracket, _ = readable.partition("[")
+    # Dots at the end of what was cut are gone too.
+    altered = readable != name and ("-" in base or (not bracket and len(readable) >= LONGEST["test"] - 1))
+    return None if altered else base
+
+
 def candidate_folder(candidate: str) -> str:
     """Return the folder of a candidate's recordings.
 

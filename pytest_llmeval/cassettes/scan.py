@@ -13,6 +13,7 @@ from urllib.parse import unquote_plus
 from pytest_llmeval.cassettes import leaves
 from pytest_llmeval.cassettes.leaves import Leaf
 from pytest_llmeval.cassettes.matching import SECRET_PARAMETERS
+from pytest_llmeval.cassettes.paths import shown_path
 from pytest_llmeval.cassettes.redact import Finding, SecretScanner
 from pytest_llmeval.cassettes.secrets import (
     ACCOUNT_HEADERS,
@@ -115,7 +116,8 @@ def cassettes_in(folder: Path) -> Iterator[Path]:
 
 
 def _looks_like_cassette(path: Path) -> bool:
-    if HOMES.intersection(path.parts):
+    # The project itself may be in a folder of that name.
+    if HOMES.intersection(Path(shown_path(path)).parts):
         return True
     # vcrpy sorts by name: the list comes before the version.
     head = _read(path, OVERLAP)

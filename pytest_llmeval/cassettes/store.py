@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NoReturn
 
+from pytest_llmeval.cassettes.adopt import Adopted, in_our_form
 from pytest_llmeval.cassettes.disk import check_writable
 from pytest_llmeval.cassettes.elsewhere import Found
 from pytest_llmeval.cassettes.engine import Engine
@@ -20,7 +21,7 @@ from pytest_llmeval.cassettes.matching import Fingerprint, HTTPRequest, fingerpr
 from pytest_llmeval.cassettes.misses import why_missed
 from pytest_llmeval.cassettes.paths import shown_path
 from pytest_llmeval.cassettes.turns import Equals
-from pytest_llmeval.errors import CassetteError, DamagedError
+from pytest_llmeval.errors import CassetteError, ConfigError, DamagedError
 from pytest_llmeval.response import Timing
 from pytest_llmeval.running import Running
 
@@ -132,6 +133,7 @@ class Cassette:
             self._or_fail(self._load)
             if self.engine.redact:
                 self.engine.redact(request, None)
+            self._or_fail(lambda: self.rules(request))
             key = request_fingerprint(request, self.rules(request))
             if not (self.kept or self._equals or self.mode == "all"):
                 self._or_fail(lambda: self._look_elsewhere(key))
@@ -287,14 +289,23 @@ class Cassette:
         if self.mode == "all":
             # A run that failed half-way must not cost the answers that it did not get to replace.
             again = {self._key(interaction) for interaction in recorded}
-            kept = [old for old in kept if self._key(old) not in again] if self._failed else []
+            kept = [old for old in kept if self._key(old, self._loaded) not in again] if self._failed else []
         elif self.mode == "stale":
             if whole and not self._failed:
                 kept = [old for old in kept if id(old) in self._used or id(old) in self._outdated]
             # Each in the place of the one that it replaces: equal requests replay in their order.
             kept = [self._replacement(old) for old in kept]
             recorded = [new for new in recorded if not any(new is old for old in kept)]
-        return Tape([*kept, *recorded], incomplete=bool(self._failed))
+        return Tape([*self._in_our_form(kept), *recorded], incomplete=bool(self._failed))
+
+    def _in_our_form(self, kept: list[Interaction]) -> list[Interaction]:
+        """Return what is kept of stock vcrpy's without what we would not have written: headers, parameters of URLs."""
+        if self._loaded is None or self._loaded.ours:
+            return kept
+        theirs = [old for old in kept if any(old is recorded for recorded in self.recorded)]
+        adopted = in_our_form(theirs, self.engine.scanner, self.engine.redact, Adopted(self.path))
+        instead = {id(old): new for old, new in zip(theirs, adopted, strict=True)}
+        return [instead.get(id(old), old) for old in kept]
 
     def _replacement(self, old: Interaction) -> Interaction:
         equals, place = self._outdated.get(id(old), (None, 0))
@@ -305,7 +316,7 @@ class Cassette:
     def _or_fail(self, step: Callable[[], object]) -> None:
         try:
             step()
-        except CassetteError as exc:
+        except (CassetteError, ConfigError) as exc:
             # No SDK may swallow this, and no retry can help.
             self.misses.append(str(exc))
             self.engine.fail(str(exc))

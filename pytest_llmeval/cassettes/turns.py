@@ -80,11 +80,6 @@ class Equals:
         """How many places were given."""
         return len(self._taken)
 
-    @property
-    def unused(self) -> bool:
-        """Whether recorded answers are left."""
-        return len(self._taken & set(range(len(self.recorded)))) < len(self.recorded)
-
     def place(self, *, retry: bool) -> int:
         """Return the place of the next request: of its turn if it has one, else the first that is free."""
         turn = current.get()

@@ -7,6 +7,9 @@ from typing import Any
 
 from pytest_llmeval.response import Usage
 
+#: What a recording of a stranger has beyond this is no count.
+MOST_TOKENS = 10**12
+
 
 def openai_usage(usage: Any) -> Usage:
     """Return the tokens of an OpenAI `usage`: an object of the SDK, or a mapping; of either of its two APIs.
@@ -62,4 +65,4 @@ def _get(holder: Any, name: str) -> Any:
 
 def _count(holder: Any, name: str) -> int | None:
     value = _get(holder, name)
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_TOKENS else None

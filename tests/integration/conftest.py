@@ -42,7 +42,7 @@ max_retries = 2"""
 # Plugins that are installed beside ours and have no part in most tests.
 OTHERS = (
     *("llmock", "recording", "asyncio", "anyio", "rerunfailures"),
-    *("randomly", "timeout", "pytest_cov", "cacheprovider"),
+    *("randomly", "timeout", "pytest_cov", "cacheprovider", "pytest_httpx", "respx"),
 )
 
 

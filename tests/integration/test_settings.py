@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.integration.conftest import Project
+from tests.integration.conftest import OTHERS, Project
 
 ASK = """
 def test_ask(llm):
@@ -159,7 +159,7 @@ def test_a_run_without_llm_tests_imports_nothing_and_says_nothing(project: Proje
             assert sorted(heavy & set(sys.modules)) == []
     """)
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:recording", "-p", "no:llmock", "-p", "no:asyncio", "-p", "no:anyio"],
+        [sys.executable, "-m", "pytest", *(f"-pno:{name}" for name in OTHERS)],
         cwd=project.path,
         capture_output=True,
         text=True,
