@@ -99,7 +99,7 @@ def _list(entries: Sequence[Entry], known: Known) -> int:
         if entry.damaged:
             print(escape(entry.damaged))
     if known.why_not:
-        print(f"Which are unused cannot be told: {escape(known.why_not)}", file=sys.stderr)
+        print(f"Which are unused cannot be told: {_plain(known.why_not)}", file=sys.stderr)
     elif any(entry.used is False for entry in entries):
         print("Delete those that are unused:  llmeval cassettes --prune")
     return 1 if any(entry.damaged for entry in entries) else 0
@@ -110,7 +110,9 @@ def _prune(entries: Sequence[Entry], known: Known) -> int:
     from pytest_llmeval.reports.inventory import totals
 
     if known.why_not:
-        raise ConfigError(f"nothing was deleted, since which recordings are unused cannot be told: {known.why_not}")
+        raise ConfigError(
+            f"nothing was deleted, since which recordings are unused cannot be told: {_plain(known.why_not)}"
+        )
     unused = [entry for entry in entries if entry.used is False]
     if not unused:
         print("No recording is unused.")
@@ -160,6 +162,11 @@ def _told(path: Path, done: Adopted) -> str:
     if done.path != path:
         text += f"; written to {shown_path(done.path)}: the JSON stays as it was, secrets included, and can be deleted"
     return text
+
+
+def _plain(text: str) -> str:
+    """Return text of several lines that cannot steer a terminal."""
+    return "\n".join(escape(line) for line in text.splitlines())
 
 
 def _print_entries(entries: Sequence[Entry]) -> None:

@@ -17,7 +17,7 @@ from pytest_llmeval.cassettes.redact import SecretScanner
 from pytest_llmeval.cassettes.store import Cassette, running_cassette
 from pytest_llmeval.client import LLM
 from pytest_llmeval.collected import candidate_of, nodeid_of
-from pytest_llmeval.errors import CassetteError, ProviderError
+from pytest_llmeval.errors import CassetteError, ConfigError, ProviderError
 from pytest_llmeval.providers.base import Provider, ProviderFactory
 from pytest_llmeval.providers.endpoints import ANTHROPIC, OPENAI_COMPATIBLE
 from pytest_llmeval.recordings import Recordings
@@ -73,7 +73,11 @@ class Hooks:
         hook = config.hook
 
         def redact(request: HTTPRequest, response: Interaction | None) -> None:
-            hook.pytest_llmeval_redact(request=request, response=response)
+            try:
+                hook.pytest_llmeval_redact(request=request, response=response)
+            except Exception as exc:
+                # Else an SDK would take it for a fault of the network, and blame the candidate.
+                raise ConfigError(f"The hook pytest_llmeval_redact failed: {type(exc).__name__}: {exc}") from exc
 
         return cls(
             providers=_merged(hook.pytest_llmeval_providers(config=config)),

@@ -131,8 +131,9 @@ class Cassette:
             if self.mode == "live":
                 return Exchange(self, request, -1)
             self._or_fail(self._load)
-            if self.engine.redact:
-                self.engine.redact(request, None)
+            redact = self.engine.redact
+            if redact:
+                self._or_fail(lambda: redact(request, None))
             self._or_fail(lambda: self.rules(request))
             key = request_fingerprint(request, self.rules(request))
             if not (self.kept or self._equals or self.mode == "all"):

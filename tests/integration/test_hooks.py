@@ -256,3 +256,11 @@ def test_after_a_run_everything_it_patched_is_as_it_was(project: Project) -> Non
     project.run()
     assert patched() == before
     assert [finder for finder in sys.meta_path if finder not in finders] == []
+
+
+def test_a_redaction_hook_that_fails_is_named(project: Project) -> None:
+    project.write("def pytest_llmeval_redact(request, response):\n    response.content = b''\n", "conftest.py")
+    project.write(ASK)
+    result = project.outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*The hook pytest_llmeval_redact failed: AttributeError: *"])
+    result.stdout.no_fnmatch_line("*ProviderError*")
