@@ -95,6 +95,7 @@ class Collector:
         try:
             self._config.hook.pytest_llmeval_run_finished(config=self._config, run=self.run())
         except Exception:
+            # Anybody's code, and the last that runs: let through, it would cost other plugins what they have to say.
             if self._session is not None:
                 self._session.exitstatus = 1
             from pytest_llmeval.cassettes.redact import SecretScanner
