@@ -5,12 +5,9 @@ pytest imports this in every run of every project, so it imports pytest, the opt
 
 from __future__ import annotations
 
-import functools
-import inspect
 import sys
-from collections.abc import Generator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
@@ -20,13 +17,14 @@ from pytest_llmeval.options import Options, add_options, read_options
 if TYPE_CHECKING:
     from pytest_llmeval.candidates import Candidate
     from pytest_llmeval.client import LLM
-    from pytest_llmeval.session import EvalSession, RunningTest
+    from pytest_llmeval.lifecycle import Lifecycle
+    from pytest_llmeval.session import EvalSession
 
 OPTIONS = pytest.StashKey[Options]()
 SESSION = pytest.StashKey["EvalSession"]()
 CANDIDATES = pytest.StashKey[dict[tuple[str, ...], "list[Candidate]"]]()
 ITEMS = pytest.StashKey[list[pytest.Item]]()
-TEST = pytest.StashKey["RunningTest"]()
+LIFECYCLE: pytest.StashKey[Lifecycle] = pytest.StashKey()
 
 MARKERS = (
     "llm_models(*names): candidates of this test, instead of --llm-models",
@@ -120,11 +118,8 @@ def llm_candidate(request: pytest.FixtureRequest) -> Candidate:
 @pytest.fixture
 def llm(request: pytest.FixtureRequest, llm_candidate: Candidate) -> LLM:
     """The candidate model of this test, ready to be asked: ``llm.complete("...")``."""
-    defaults: dict[str, Any] = {}
-    for marker in reversed(list(request.node.iter_markers("llm_params"))):
-        defaults.update(marker.kwargs)
     try:
-        return _session(request.config).llm(llm_candidate, defaults)
+        return _session(request.config).llm_of(request.node, llm_candidate)
     except ConfigError as exc:
         _fail(str(exc))
 
@@ -135,96 +130,10 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     # No wrapper: a failure in one keeps other plugins from their setup, and they break at the teardown.
     if asks(item):
         try:
-            item.stash[TEST] = _session(item.config).start(item)
+            _session(item.config)
+            item.config.stash[LIFECYCLE].start(item)
         except ConfigError as exc:
             _fail(str(exc))
-
-
-@pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
-    """Bind the test to this context; fail it for a miss that the code under test swallowed."""
-    test = item.stash.get(TEST, None)
-    if test is None:
-        return (yield)
-    from pytest_llmeval.session import bound
-
-    result = None
-    with bound(test):
-        try:
-            result = yield
-        except (Exception, BaseExceptionGroup, pytest.fail.Exception, pytest.skip.Exception) as exc:
-            if not test.cassette.misses or str(exc) == test.cassette.misses[0]:
-                raise
-            # A task group wraps our own failure, and brings the traceback of the SDK with it.
-            went_on = "" if isinstance(exc, BaseExceptionGroup) else f"\nThen: {type(exc).__name__}: {exc}"
-            miss = f"{test.cassette.misses[0]}{went_on}"
-        else:
-            miss = test.cassette.misses[0] if test.cassette.misses else ""
-    if miss:
-        _fail(miss)
-    return result
-
-
-@pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
-    """Bind the test inside its coroutine: a runner that outlives a test keeps the context that it began with."""
-    test = pyfuncitem.stash.get(TEST, None)
-    if test is None or not inspect.iscoroutinefunction(pyfuncitem.obj):
-        return (yield)
-    from pytest_llmeval.session import bound
-
-    function = pyfuncitem.obj
-
-    @functools.wraps(function)
-    async def bound_function(*args: Any, **kwargs: Any) -> Any:
-        __tracebackhide__ = True
-        with bound(test):
-            return await function(*args, **kwargs)
-
-    pyfuncitem.obj = bound_function
-    try:
-        return (yield)
-    finally:
-        pyfuncitem.obj = function
-
-
-@pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None, None, None]:
-    """Write what was recorded; fail for a miss that a fixture swallowed, and for requests of tests that had ended."""
-    test = item.stash.get(TEST, None)
-    misses = len(test.cassette.misses) if test is not None else 0
-    try:
-        yield
-    finally:
-        if test is not None:
-            session = _session(item.config)
-            if nextitem is None or not asks(nextitem):
-                session.stand_ins.take_away()
-            for message in [*session.finish(test), *test.cassette.misses[misses:], *session.engine.take_late()]:
-                _fail(message)
-    return None
-
-
-@pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_runtest_makereport(
-    item: pytest.Item, call: pytest.CallInfo[None]
-) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Attach the test's record to its last report, which is how it reaches the controller."""
-    test = item.stash.get(TEST, None)
-    report = yield
-    if test is None:
-        return report
-    test.tell_of_misses(report)
-    _note_outcome(test, report, call)
-    if call.when == "teardown" and test.outcome is not None:
-        record = _session(item.config).record(test)
-        report.llmeval = record.to_json()  # type: ignore[attr-defined]
-        # JUnit XML takes its properties from here; a repeated run of the test replaces what the first one left.
-        others = [pair for pair in item.user_properties if not pair[0].startswith("llm_")]
-        item.user_properties[:] = report.user_properties = [*others, *record.properties()]
-    if call.when == "teardown":
-        del item.stash[TEST]
-    return report
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -252,12 +161,15 @@ def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str]
 def _session(config: pytest.Config) -> EvalSession:
     """Return the session of this run; raise `ConfigError` for settings that cannot be used."""
     if SESSION not in config.stash:
+        from pytest_llmeval.lifecycle import Lifecycle
         from pytest_llmeval.masking import Masking
         from pytest_llmeval.session import EvalSession, Hooks
         from pytest_llmeval.settings import load_settings
         from pytest_llmeval.widefixtures import WideFixtures
 
         session = EvalSession(config.stash[OPTIONS], load_settings(config.rootpath), Hooks.of(config), _fail)
+        config.stash[LIFECYCLE] = Lifecycle(session)
+        config.pluginmanager.register(config.stash[LIFECYCLE], "llmeval_lifecycle")
         config.pluginmanager.register(WideFixtures(session), "llmeval_wide_fixtures")
         config.pluginmanager.register(Masking(session.engine.scanner, asks), "llmeval_masking")
         whole = not config.getoption("lf", False) and not any("::" in arg for arg in config.args)
@@ -282,16 +194,6 @@ def asks(item: pytest.Item) -> bool:
     """Whether a test has to do with LLMs."""
     # A user's own fixture that is called `llm` does not depend on ours.
     return "llm_candidate" in getattr(item, "fixturenames", ()) or bool(item.get_closest_marker("llm_cassette"))
-
-
-def _note_outcome(test: RunningTest, report: pytest.TestReport, call: pytest.CallInfo[None]) -> None:
-    from pytest_llmeval.session import outcome_of
-
-    error = call.excinfo.value if call.excinfo else None
-    outcome = outcome_of(test, report.when, report.outcome, error, xfail=hasattr(report, "wasxfail"))
-    if outcome != test.outcome:
-        test.outcome = outcome
-        test.message = None if error is None else str(error)
 
 
 def _fail(message: str) -> NoReturn:

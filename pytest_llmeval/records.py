@@ -18,6 +18,8 @@ from pytest_llmeval.running import Running
 
 SCHEMA_VERSION = 1
 DEFAULT_SCORE = "score"
+#: Outcomes that say nothing about quality.
+NO_VERDICT = ("error", "skipped", "not_run")
 
 
 @dataclass(slots=True)
@@ -92,8 +94,8 @@ class TestRecord:
 
     Attributes:
         outcome: ``passed``, ``failed``, ``error`` (a call, the setup or the recording failed: no verdict on quality),
-            ``skipped``, ``xfailed`` or ``xpassed``.
-        score: 0-1, or None for ``error`` and ``skipped``.
+            ``skipped``, ``xfailed``, ``xpassed``, or ``not_run`` (the budget did not reach).
+        score: 0-1, or None for ``error``, ``skipped`` and ``not_run``.
         scores: Mean score by name; unnamed scores are under ``score``.
         fields: Mean score by field path, from `score_fields`.
         json_checked, json_valid: How many answers were checked for valid JSON, and how many were.
@@ -105,6 +107,11 @@ class TestRecord:
         renamed_from: File of the recording before the test was renamed.
         unkept: Why answers of a test that passed were not worth recording: the next run has to ask again.
         ignored: Parts of requests that make no difference, as they were declared.
+        case: Id of the case, if the test has one (`llm_cases`).
+        tags, weight: Those of the case.
+        sample: Which of several independent samples of one case this is, from 1; None where there is only one.
+        samples: How many samples of the case were asked for.
+        prompts: Files that prompts were read from, relative to the rootdir, with the SHA-256 of each.
     """
 
     # pytest collects classes named Test* from modules that import this one.
@@ -127,6 +134,12 @@ class TestRecord:
     renamed_from: str | None = None
     unkept: list[str] = field(default_factory=list)
     ignored: list[str] = field(default_factory=list)
+    case: str | None = None
+    tags: list[str] = field(default_factory=list)
+    weight: float = 1.0
+    sample: int | None = None
+    samples: int = 1
+    prompts: dict[str, str] = field(default_factory=dict)
 
     def properties(self) -> list[tuple[str, object]]:
         """Return what JUnit XML shows of the test: candidate, score, named scores, latency and cost of its calls."""
@@ -253,7 +266,7 @@ def overall_score(scores: dict[str, float], outcome: str) -> float | None:
     >>> overall_score({}, "passed"), overall_score({"tone": 0.5}, "failed"), overall_score({"score": 1.0}, "error")
     (1.0, 0.5, None)
     """
-    if outcome in ("error", "skipped"):
+    if outcome in NO_VERDICT:
         return None
     if DEFAULT_SCORE in scores:
         return scores[DEFAULT_SCORE]

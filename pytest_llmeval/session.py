@@ -17,7 +17,7 @@ from pytest_llmeval.cassettes.redact import SecretScanner
 from pytest_llmeval.cassettes.store import Cassette, running_cassette
 from pytest_llmeval.client import LLM
 from pytest_llmeval.collected import candidate_of, nodeid_of
-from pytest_llmeval.errors import CassetteError, ConfigError, ProviderError
+from pytest_llmeval.errors import CassetteError, ConfigError
 from pytest_llmeval.providers.base import Provider, ProviderFactory
 from pytest_llmeval.providers.endpoints import ANTHROPIC, OPENAI_COMPATIBLE
 from pytest_llmeval.recordings import Recordings
@@ -40,7 +40,7 @@ class RunningTest:
     candidate: Candidate | None
     log: TestLog
     cassette: Cassette
-    outer: tuple[Cassette | None, TestLog | None]
+    outer: tuple[Cassette | None, TestLog | None] = (None, None)
     fixtures: list[Cassette] = field(default_factory=list)
     outcome: str | None = None
     message: str | None = None
@@ -106,6 +106,8 @@ class EvalSession:
         self._providers: dict[Candidate, Provider] = {}
         self._undo = contextlib.ExitStack()
         self.running: RunningTest | None = None
+        # Tests that something was done for before they began, by node id.
+        self._prepared: dict[str, RunningTest] = {}
         self._interception: transport.Interception | None = None
         # Tests that failed after their recording had begun; run again in this run, they may ask on.
         self._failed_here: set[str] = set()
@@ -131,12 +133,36 @@ class EvalSession:
         prices = [candidate.prices or self._prices.get(candidate.name) for candidate in found]
         return [replace(candidate, prices=price) for candidate, price in zip(found, prices, strict=True)]
 
-    def llm(self, candidate: Candidate, defaults: Mapping[str, Any]) -> LLM:
-        """Return what asks a candidate; its client is built at the first call of this, once a session."""
+    def llm_of(self, item: Any, candidate: Candidate) -> LLM:
+        """Return what asks a candidate in the name of a test, with the defaults of its markers `llm_params`.
+
+        A candidate's client is built once a session.
+        """
+        defaults: dict[str, Any] = {}
+        for marker in reversed(list(item.iter_markers("llm_params"))):
+            defaults.update(marker.kwargs)
         provider = self._providers.get(candidate)
         if provider is None:
             provider = self._providers[candidate] = self._factories[candidate.provider](candidate)
         return LLM(candidate, provider, defaults)
+
+    def prepare(self, item: Any) -> RunningTest:
+        """Return a test that has not begun: its cassette, and the log of what it does.
+
+        Raises:
+            ConfigError: A marker that cannot be used.
+        """
+        nodeid, candidate = nodeid_of(item), candidate_of(item)
+        if nodeid in self._prepared:
+            return self._prepared[nodeid]
+        name = candidate.name if candidate is not None else None
+        named = item.get_closest_marker("default_cassette")
+        stock_name = str(named.args[0]) if named is not None and named.args else None
+        cassette = self.recordings.of_test(nodeid, item.path, name, item.iter_markers("llm_cassette"), stock_name)
+        if nodeid in self._failed_here and cassette.mode == "once":
+            cassette.mode = "new"
+        unpinned = candidate.model if candidate is not None and is_unpinned(candidate) else None
+        return RunningTest(nodeid, candidate, TestLog(name or "", unpinned), cassette)
 
     def start(self, item: Any) -> RunningTest:
         """Begin a test: from here on its requests go through its cassette.
@@ -145,22 +171,15 @@ class EvalSession:
             ConfigError: A marker that cannot be used.
         """
         self._intercept()
-        nodeid, candidate = nodeid_of(item), candidate_of(item)
-        name = candidate.name if candidate is not None else None
-        named = item.get_closest_marker("default_cassette")
-        stock_name = str(named.args[0]) if named is not None and named.args else None
-        cassette = self.recordings.of_test(nodeid, item.path, name, item.iter_markers("llm_cassette"), stock_name)
-        if nodeid in self._failed_here and cassette.mode == "once":
-            cassette.mode = "new"
-        unpinned = candidate.model if candidate is not None and is_unpinned(candidate) else None
-        log = TestLog(name or "", unpinned)
-        if self._replays(cassette):
+        test = self.prepare(item)
+        self._prepared.pop(test.nodeid, None)
+        if self._replays(test.cassette):
             self.stand_ins.put()
         else:
             self.stand_ins.take_away()
-        outer = running_cassette.enter(cassette), running_log.enter(log)
-        self.running = RunningTest(nodeid, candidate, log, cassette, outer)
-        return self.running
+        test.outer = running_cassette.enter(test.cassette), running_log.enter(test.log)
+        self.running = test
+        return test
 
     def _intercept(self) -> None:
         if self._interception is not None:
@@ -315,45 +334,3 @@ def bound(test: RunningTest) -> Iterator[None]:
     """Bind a test to this context, so that tasks and executors started inside keep belonging to it."""
     with running_cassette.bound(test.cassette), running_log.bound(test.log):
         yield
-
-
-SEVERITY = (None, "skipped", "passed", "xpassed", "xfailed", "failed", "error")
-
-
-def outcome_of(
-    test: RunningTest, when: str | None, outcome: str, error: BaseException | None, *, xfail: bool
-) -> str | None:
-    """Return the outcome of a test after one more report of it: the worst so far, as subtests report apart.
-
-    A call that got no answer, a recording that is missing or could not be written, and a setup that failed say nothing
-    about quality: ``error``. What else fails after the test has ended changes nothing.
-    """
-    if test.cassette.misses or test.unwritten:
-        return "error"
-    now: str | None = None
-    if when != "teardown" and xfail:
-        now = "xfailed" if outcome == "skipped" else "xpassed"
-    elif outcome == "failed" and when != "teardown":
-        now = "error" if when == "setup" or is_call_error(error) else "failed"
-    elif outcome == "skipped" or (outcome == "passed" and when == "call"):
-        now = outcome
-    return max(test.outcome, now, key=SEVERITY.index)
-
-
-#: What clients that the code under test builds itself raise where there is no answer: package and base class.
-CALL_ERRORS = {
-    *(("openai", "APIError"), ("anthropic", "APIError"), ("httpx", "HTTPError"), ("httpx2", "HTTPError")),
-    *(("requests", "RequestException"), ("aiohttp", "ClientError"), ("urllib3", "HTTPError")),
-}
-
-
-def is_call_error(error: BaseException | None) -> bool:
-    """Whether a test failed because a call got no answer, also where the code under test wrapped that error."""
-    while error is not None:
-        kinds = {(kind.__module__.partition(".")[0], kind.__name__) for kind in type(error).__mro__}
-        if isinstance(error, ProviderError) or kinds & CALL_ERRORS:
-            return True
-        if isinstance(error, BaseExceptionGroup):
-            return any(is_call_error(part) for part in error.exceptions)
-        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-    return False

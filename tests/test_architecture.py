@@ -18,15 +18,15 @@ PACKAGE = "pytest_llmeval"
 LAYERS = {
     "values": "errors candidates response records running options settings standins stats display",
     "logic": "cassettes providers prices recorded jsontext checks compare comparators fieldscores scoring",
-    "doing": "client collected inventory recordings staleness session",
+    "doing": "client collected inventory recordings staleness session outcomes",
     "output": "reports",
-    "pytest side": "hookspecs collector masking widefixtures plugin collecting cli",
+    "pytest side": "hookspecs collector lifecycle masking widefixtures plugin collecting cli",
 }
 
 #: Who may import what is neither ours nor in the standard library. `plugin` is loaded in every run of every project,
 #: so that nothing in here but pytest may be needed at its import.
 IMPORTERS = {
-    "pytest": "collecting hookspecs options plugin",
+    "pytest": "collecting hookspecs lifecycle options plugin",
     "pluggy": "collector masking widefixtures",
     "vcr": "cassettes.others",
     "yaml": "cassettes.format cassettes.leaves cassettes.plainyaml",
@@ -45,7 +45,7 @@ IMPORTERS = {
 #: These load what takes long to import, and are themselves imported where they are needed, inside of functions.
 LAZY = (
     "cassettes.others providers.openai providers.anthropic reports.terminal reports.inventory session settings "
-    "collecting collector masking widefixtures hookspecs"
+    "collecting collector lifecycle masking widefixtures hookspecs"
 )
 
 LONGEST_FILE = 400

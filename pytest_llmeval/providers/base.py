@@ -16,9 +16,6 @@ OMIT = "omit"
 #: Sent to servers that take any key: the SDKs refuse to start without one.
 UNUSED_KEY = "unused"
 
-#: Sent to servers that take any key: the SDKs refuse to start without one.
-UNUSED_KEY = "unused"
-
 
 @dataclass(frozen=True, slots=True)
 class Request:

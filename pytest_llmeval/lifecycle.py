@@ -1,0 +1,122 @@
+"""What happens to a test that has to do with LLMs, from its setup to its last report."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+
+from pytest_llmeval.outcomes import outcome_of
+from pytest_llmeval.plugin import asks
+from pytest_llmeval.session import EvalSession, RunningTest, bound
+
+TEST = pytest.StashKey[RunningTest]()
+
+
+class Lifecycle:
+    """Puts a test's cassette in and out, and takes its record; registered for the first test of that kind.
+
+    Args:
+        session: What lives as long as the test session.
+    """
+
+    def __init__(self, session: EvalSession) -> None:
+        self._session = session
+
+    def start(self, item: pytest.Item) -> None:
+        """Put the test's cassette in.
+
+        Raises:
+            ConfigError: A marker that cannot be used.
+        """
+        item.stash[TEST] = self._session.start(item)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
+        """Bind the test to this context; fail it for a miss that the code under test swallowed."""
+        test = item.stash.get(TEST, None)
+        if test is None:
+            return (yield)
+        result = None
+        with bound(test):
+            try:
+                result = yield
+            except (Exception, BaseExceptionGroup, pytest.fail.Exception, pytest.skip.Exception) as exc:
+                if not test.cassette.misses or str(exc) == test.cassette.misses[0]:
+                    raise
+                # A task group wraps our own failure, and brings the traceback of the SDK with it.
+                went_on = "" if isinstance(exc, BaseExceptionGroup) else f"\nThen: {type(exc).__name__}: {exc}"
+                miss = f"{test.cassette.misses[0]}{went_on}"
+            else:
+                miss = test.cassette.misses[0] if test.cassette.misses else ""
+        if miss:
+            self._session.engine.fail(miss)
+        return result
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> Generator[None, object, object]:
+        """Bind the test inside its coroutine: a runner that outlives a test keeps the context that it began with."""
+        test = pyfuncitem.stash.get(TEST, None)
+        if test is None or not inspect.iscoroutinefunction(pyfuncitem.obj):
+            return (yield)
+        function = pyfuncitem.obj
+
+        @functools.wraps(function)
+        async def bound_function(*args: Any, **kwargs: Any) -> Any:
+            __tracebackhide__ = True
+            with bound(test):
+                return await function(*args, **kwargs)
+
+        pyfuncitem.obj = bound_function
+        try:
+            return (yield)
+        finally:
+            pyfuncitem.obj = function
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_teardown(self, item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None, None, None]:
+        """Write what was recorded; fail for a miss that a fixture swallowed, and for requests that came too late."""
+        test = item.stash.get(TEST, None)
+        misses = len(test.cassette.misses) if test is not None else 0
+        try:
+            yield
+        finally:
+            if test is not None:
+                session = self._session
+                if nextitem is None or not asks(nextitem):
+                    session.stand_ins.take_away()
+                for message in [*session.finish(test), *test.cassette.misses[misses:], *session.engine.take_late()]:
+                    session.engine.fail(message)
+        return None
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Attach the test's record to its last report, which is how it reaches the controller."""
+        test = item.stash.get(TEST, None)
+        report = yield
+        if test is None:
+            return report
+        test.tell_of_misses(report)
+        _note_outcome(test, report, call)
+        if call.when == "teardown" and test.outcome is not None:
+            record = self._session.record(test)
+            report.llmeval = record.to_json()  # type: ignore[attr-defined]
+            # JUnit XML takes its properties from here; a repeated run of the test replaces what the first one left.
+            others = [pair for pair in item.user_properties if not pair[0].startswith("llm_")]
+            item.user_properties[:] = report.user_properties = [*others, *record.properties()]
+        if call.when == "teardown":
+            del item.stash[TEST]
+        return report
+
+
+def _note_outcome(test: RunningTest, report: pytest.TestReport, call: pytest.CallInfo[None]) -> None:
+    error = call.excinfo.value if call.excinfo else None
+    outcome = outcome_of(test, report.when, report.outcome, error, xfail=hasattr(report, "wasxfail"))
+    if outcome != test.outcome:
+        test.outcome = outcome
+        test.message = None if error is None else str(error)
