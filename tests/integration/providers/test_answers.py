@@ -7,8 +7,8 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
-from importlib import import_module
 from decimal import Decimal
+from importlib import import_module
 from typing import Any
 
 import pytest
