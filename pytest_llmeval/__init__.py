@@ -8,8 +8,10 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from pytest_llmeval import compare
     from pytest_llmeval.candidates import Candidate
+    from pytest_llmeval.cases import Case
     from pytest_llmeval.checks import assert_json, is_valid_json
     from pytest_llmeval.client import LLM
+    from pytest_llmeval.datasets import load_cases
     from pytest_llmeval.errors import ConfigError, LLMEvalError, ProviderError
     from pytest_llmeval.providers.base import Provider, Request
     from pytest_llmeval.records import Call, Run, TestRecord
@@ -21,6 +23,7 @@ __all__ = [
     "LLM",
     "Call",
     "Candidate",
+    "Case",
     "ConfigError",
     "Cost",
     "FieldScores",
@@ -38,6 +41,7 @@ __all__ = [
     "assert_json",
     "compare",
     "is_valid_json",
+    "load_cases",
     "record_score",
     "score_fields",
 ]
@@ -45,8 +49,10 @@ __all__ = [
 # pytest imports this package in every run of every project, so a name is imported when it is first used.
 _HOMES = {
     "candidates": ("Candidate",),
+    "cases": ("Case",),
     "checks": ("assert_json", "is_valid_json"),
     "client": ("LLM",),
+    "datasets": ("load_cases",),
     "errors": ("ConfigError", "LLMEvalError", "ProviderError"),
     "providers.base": ("Provider", "Request"),
     "records": ("Call", "Run", "TestRecord"),

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pytest_llmeval import casescommand
 from pytest_llmeval.cassettes.paths import shown_path
 from pytest_llmeval.display import escape
 from pytest_llmeval.errors import CassetteError, ConfigError, LLMEvalError
@@ -37,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="llmeval", description="Look after recorded answers of language models.")
+    parser = argparse.ArgumentParser(prog="llmeval", description="Look after datasets and recorded answers.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     scan = commands.add_parser("scan", help="find secrets in recordings, also in those of vcrpy and pytest-recording")
     scan.add_argument("paths", nargs="*", type=Path, metavar="PATH", help="files or folders; default: this folder")
@@ -50,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     what.add_argument("--prune", action="store_true", help="list and delete those that no test uses any more")
     what.add_argument("--adopt", action="store_true", help="rewrite those of vcrpy and pytest-recording to our form")
     cassettes.set_defaults(run=_cassettes)
+    casescommand.add_to(commands)
     return parser
 
 

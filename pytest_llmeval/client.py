@@ -7,22 +7,26 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from pytest_llmeval.candidates import Candidate
+from pytest_llmeval.cases import Case
 from pytest_llmeval.cassettes.turns import Turns
 from pytest_llmeval.errors import ProviderError
 from pytest_llmeval.prices import cost_of
+from pytest_llmeval.promptfiles import PromptFiles, Prompts
 from pytest_llmeval.providers.base import OMIT, Provider, Request
+from pytest_llmeval.questions import messages_of, own_request
 from pytest_llmeval.records import Call, running_log
 from pytest_llmeval.response import Cost, Response
 
-Prompt = str | Sequence[Mapping[str, Any]]
+Question = str | Sequence[Mapping[str, Any]] | Case
 
 # Stands for "not said here", since None means "send none".
 UNSET: Any = type("Unset", (), {"__repr__": lambda _: "..."})()
 RESERVED = {"model", "messages"}
-FIELDS = ("system", "temperature", "max_tokens", "stream", "schema", "tools")
+FIELDS = ("prompt", "system", "temperature", "max_tokens", "stream", "schema", "tools")
 
 
 class LLM:
@@ -37,18 +41,32 @@ class LLM:
         candidate: The candidate.
         provider: Its provider.
         defaults: Keyword arguments of `complete` that hold where a call says nothing (`llm_params`).
+        for_cases: Those that hold where a `Case` is asked (`llm_cases`); they go before `defaults`.
+        prompts: Reads prompts that live in files; by default, those in the working directory.
     """
 
-    def __init__(self, candidate: Candidate, provider: Provider, defaults: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        candidate: Candidate,
+        provider: Provider,
+        defaults: Mapping[str, Any] | None = None,
+        *,
+        for_cases: Mapping[str, Any] | None = None,
+        prompts: Prompts | None = None,
+    ) -> None:
         self.candidate = candidate
         self.name = candidate.name
         self.provider = provider
         self._defaults = dict(defaults or {})
+        self._for_cases = dict(for_cases or {})
+        self._prompts = prompts or Prompts(PromptFiles(Path.cwd()), Path.cwd())
 
     def complete(
         self,
-        prompt: Prompt,
+        question: Question,
+        /,
         *,
+        prompt: str | None = UNSET,
         system: str | None = UNSET,
         temperature: float | str | None = UNSET,
         max_tokens: int | str | None = UNSET,
@@ -59,11 +77,14 @@ class LLM:
     ) -> Response:
         """Ask, and return the whole answer.
 
-        What a call leaves out comes from `llm_params`, else from the defaults named here.
+        What a call leaves out comes from `llm_cases` where a `Case` is asked, from `llm_params`, else from the
+        defaults named here. What a case says itself (system, max_tokens, schema) goes before all of these.
 
         Args:
-            prompt: The user's text, or messages as ``{"role": ..., "content": ...}``.
-            system: System text; none by default.
+            question: The user's text, messages as ``{"role": ..., "content": ...}``, or a `Case`.
+            prompt: The user's message for a case, a template: ``"Sort this: {{ input }}"``, or the file of one:
+                ``"@prompts/sort.md"``. Without it, the message is the case's input as it stands.
+            system: System text, or a file or a template as `prompt`; none by default.
             temperature: 0.0 by default; left out for models that take none.
             max_tokens: Most tokens that the model may write; 1024 by default.
             stream: Whether to stream, which measures the time to the first token; False by default.
@@ -79,7 +100,9 @@ class LLM:
         ...     assert "Paris" in llm.complete("What is the capital of France?", max_tokens=20).content
         """
         __tracebackhide__ = True
-        request = self._request(prompt, _given(params, system, temperature, max_tokens, stream, schema, tools))
+        request = self._request(
+            question, _given(params, prompt, system, temperature, max_tokens, stream, schema, tools)
+        )
         try:
             response = self.provider.complete(request)
         except Exception as exc:
@@ -88,8 +111,10 @@ class LLM:
 
     async def acomplete(
         self,
-        prompt: Prompt,
+        question: Question,
+        /,
         *,
+        prompt: str | None = UNSET,
         system: str | None = UNSET,
         temperature: float | str | None = UNSET,
         max_tokens: int | str | None = UNSET,
@@ -100,14 +125,16 @@ class LLM:
     ) -> Response:
         """Do what `complete` does, for ``async def`` tests."""
         __tracebackhide__ = True
-        request = self._request(prompt, _given(params, system, temperature, max_tokens, stream, schema, tools))
+        request = self._request(
+            question, _given(params, prompt, system, temperature, max_tokens, stream, schema, tools)
+        )
         try:
             response = await self.provider.acomplete(request)
         except Exception as exc:
             raise self._failed(exc) from None
         return self._note(response)
 
-    def complete_many(self, prompts: Sequence[Prompt], *, concurrency: int = 8, **request: Any) -> list[Response]:
+    def complete_many(self, prompts: Sequence[Question], *, concurrency: int = 8, **request: Any) -> list[Response]:
         """Ask several questions at once, and return the answers in their order.
 
         Args:
@@ -120,9 +147,10 @@ class LLM:
         """
         __tracebackhide__ = True
 
-        turns = Turns(prompts)
+        # Cases with other names and answers may ask the same.
+        turns = Turns([self._request(prompt, request) for prompt in prompts])
 
-        def ask(index: int, prompt: Prompt) -> Response:
+        def ask(index: int, prompt: Question) -> Response:
             with turns.of(index):
                 return self.complete(prompt, **request)
 
@@ -138,12 +166,21 @@ class LLM:
 
         record_score(value, name)
 
-    def _request(self, prompt: Prompt, given: Mapping[str, Any]) -> Request:
-        values = {**self._defaults, **given}
+    def _request(self, question: Question, given: Mapping[str, Any]) -> Request:
+        case = question if isinstance(question, Case) else None
+        if case is None and "prompt" in given:
+            raise TypeError("complete(prompt=...) is made of a Case: complete(case, prompt=...). Text comes first.")
+        values = {**self._defaults, **(self._for_cases if case else {}), **given, **(own_request(case) if case else {})}
         for name in RESERVED & values.keys():
             raise TypeError(f"complete() takes no {name!r}: the candidate says whom a test asks, the prompt says what.")
-        messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else list(prompt)
+        prompt = values.pop("prompt", None)
+        if case is not None:
+            messages: Sequence[Mapping[str, Any]] = messages_of(case, prompt, self._prompts, _note_prompt)
+        else:
+            messages = _messages(question)
         known: dict[str, Any] = {key: values.pop(key) for key in FIELDS if key in values}
+        if known.get("system") is not None and (case is None or case.system is None):
+            known["system"] = self._prompts.text(known["system"], "system", case, _note_prompt)
         params = {key: known.pop(key) for key in list(known) if known[key] == OMIT}
         schema = known.pop("schema", None)
         return Request(
@@ -191,6 +228,16 @@ class LLM:
 
     def __repr__(self) -> str:
         return f"<LLM {self.name}>"
+
+
+def _messages(question: Any) -> list[Mapping[str, Any]]:
+    return [{"role": "user", "content": question}] if isinstance(question, str) else list(question)
+
+
+def _note_prompt(name: str, sha256: str) -> None:
+    log = running_log.get()
+    if log is not None:
+        log.note_prompt(name, sha256)
 
 
 def _given(params: dict[str, Any], *values: Any) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pytest_llmeval.cases import Case
 from pytest_llmeval.cassettes.paths import FIXTURES, LONGEST, file_name, named_after
 
 if TYPE_CHECKING:
@@ -25,6 +26,20 @@ def candidate_of(item: Any) -> Candidate | None:
     """Return the candidate of a test, if it has one."""
     callspec = getattr(item, "callspec", None)
     return callspec.params.get("llm_candidate") if callspec else None
+
+
+def case_of(item: Any) -> Case | None:
+    """Return the case of a test, if it has one."""
+    callspec = getattr(item, "callspec", None)
+    case = callspec.params.get("llm_case") if callspec else None
+    # Others may give the fixture a meaning of their own.
+    return case if isinstance(case, Case) else None
+
+
+def case_request(item: Any) -> dict[str, Any]:
+    """Return what is to be asked for each case of a test: what its marker `llm_cases` says beside the dataset."""
+    marker = item.get_closest_marker("llm_cases")
+    return {name: value for name, value in marker.kwargs.items() if name != "source"} if marker is not None else {}
 
 
 class Collected:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class LLMEvalError(Exception):
@@ -11,6 +11,19 @@ class LLMEvalError(Exception):
 
 class ConfigError(LLMEvalError):
     """A setting, option, marker or candidate name that cannot be used; shown as a pytest usage error."""
+
+
+MOST_FAULTS = 20
+
+
+class DatasetError(ConfigError):
+    """Cases that cannot be used: `faults` has all that is wrong, the message the first of them, one a line."""
+
+    def __init__(self, heading: str, faults: Sequence[str] = ()) -> None:
+        more = len(faults) - MOST_FAULTS
+        shown = [*faults[:MOST_FAULTS], *([f"and {more:,} more"] if more > 0 else [])]
+        super().__init__("\n".join([heading, *(f"  {fault}" for fault in shown)]))
+        self.heading, self.faults = heading, list(faults)
 
 
 class CassetteError(LLMEvalError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_llmeval.errors import ProviderError
+from pytest_llmeval.errors import ConfigError, ProviderError
 
 if TYPE_CHECKING:
     from pytest_llmeval.session import RunningTest
@@ -43,7 +43,7 @@ def is_call_error(error: BaseException | None) -> bool:
     """Whether a test failed because a call got no answer, also where the code under test wrapped that error."""
     while error is not None:
         kinds = {(kind.__module__.partition(".")[0], kind.__name__) for kind in type(error).__mro__}
-        if isinstance(error, ProviderError) or kinds & CALL_ERRORS:
+        if isinstance(error, ProviderError | ConfigError) or kinds & CALL_ERRORS:
             return True
         if isinstance(error, BaseExceptionGroup):
             return any(is_call_error(part) for part in error.exceptions)

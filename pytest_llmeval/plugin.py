@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from types import FunctionType
 from typing import TYPE_CHECKING, NoReturn
 
 import pytest
@@ -16,6 +17,7 @@ from pytest_llmeval.options import Options, add_options, read_options
 
 if TYPE_CHECKING:
     from pytest_llmeval.candidates import Candidate
+    from pytest_llmeval.cases import Case
     from pytest_llmeval.client import LLM
     from pytest_llmeval.lifecycle import Lifecycle
     from pytest_llmeval.session import EvalSession
@@ -28,6 +30,8 @@ LIFECYCLE: pytest.StashKey[Lifecycle] = pytest.StashKey()
 
 MARKERS = (
     "llm_models(*names): candidates of this test, instead of --llm-models",
+    "llm_cases(source, **request): cases of this test, a file, a list or a function; what is asked for each (prompt, "
+    "system, max_tokens, ...)",
     "llm_params(**request): defaults of `llm.complete` in this test (system, temperature, max_tokens, ...)",
     "llm_cassette(ignore=[]): record and replay what this test asks, though it takes no fixture of pytest-llmeval; "
     "ignore: parts of its requests that make no difference",
@@ -77,7 +81,15 @@ def pytest_report_header(config: pytest.Config) -> str | None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run a test once per candidate, candidate by candidate."""
+    """Run a test once per candidate, candidate by candidate, and once per case."""
+    _run_per_candidate(metafunc)
+    if "llm_case" in metafunc.fixturenames or metafunc.definition.get_closest_marker("llm_cases"):
+        from pytest_llmeval.parametrizing import run_per_case
+
+        run_per_case(metafunc)
+
+
+def _run_per_candidate(metafunc: pytest.Metafunc) -> None:
     if "llm_candidate" not in metafunc.fixturenames:
         if metafunc.definition.get_closest_marker("llm_cassette"):
             # The session keeps secrets out of the ids of parameters.
@@ -96,6 +108,16 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Leave folders of recordings out: pytest would look at each file in them."""
     return config.stash[OPTIONS].holds_recordings(collection_path) or None
+
+
+def pytest_pycollect_makeitem(collector: pytest.Module | pytest.Class, name: str, obj: object) -> None:
+    """Tell of a dataset's function that pytest took for the test: the test would be missing, and nobody would know."""
+    marks = obj.__dict__.get("pytestmark") if type(obj) is FunctionType else None
+    empty = isinstance(marks, list) and any(m.name == "llm_cases" and not (m.args or m.kwargs) for m in marks)
+    if empty and not collector.istestfunction(obj, name):
+        raise pytest.Collector.CollectError(
+            f"llm_cases({name}): pytest takes a function that stands alone for the test itself. Write source={name}."
+        )
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
@@ -122,6 +144,18 @@ def llm(request: pytest.FixtureRequest, llm_candidate: Candidate) -> LLM:
         return _session(request.config).llm_of(request.node, llm_candidate)
     except ConfigError as exc:
         _fail(str(exc))
+
+
+@pytest.fixture
+def llm_case(request: pytest.FixtureRequest) -> Case:
+    """The case of this test: what to ask, and what a good answer is; its dataset stands in the marker `llm_cases`."""
+    if not hasattr(request, "param"):
+        _fail(
+            "llm_case was asked for while the test runs, when it is too late to run the test once per case. Take it as "
+            "an argument of the test, or of a fixture that the test takes."
+        )
+    case: Case = request.param
+    return case
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -216,6 +216,7 @@ class TestLog:
         self.candidate = candidate
         self.unpinned = unpinned
         self.calls: list[Call] = []
+        self.prompts: dict[str, str] = {}
         self._scores: list[tuple[str, float]] = []
         self._fields: list[tuple[str, float]] = []
         self._json: dict[int, tuple[bool, object]] = {}
@@ -223,6 +224,10 @@ class TestLog:
     def note_call(self, call: Call) -> None:
         """Add a finished or failed call."""
         self.calls.append(call)
+
+    def note_prompt(self, name: str, sha256: str) -> None:
+        """Add a file that a prompt was read from."""
+        self.prompts[name] = sha256
 
     def note_score(self, value: float, name: str = DEFAULT_SCORE) -> None:
         """Add a score (0-1) under a name."""
@@ -257,6 +262,7 @@ class TestLog:
             message=message,
             cassette=cassette,
             unpinned=self.unpinned,
+            prompts=dict(self.prompts),
         )
 
 

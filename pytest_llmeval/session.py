@@ -16,8 +16,9 @@ from pytest_llmeval.cassettes.logs import masked_logs
 from pytest_llmeval.cassettes.redact import SecretScanner
 from pytest_llmeval.cassettes.store import Cassette, running_cassette
 from pytest_llmeval.client import LLM
-from pytest_llmeval.collected import candidate_of, nodeid_of
+from pytest_llmeval.collected import candidate_of, case_of, case_request, nodeid_of
 from pytest_llmeval.errors import CassetteError, ConfigError
+from pytest_llmeval.promptfiles import PromptFiles, Prompts
 from pytest_llmeval.providers.base import Provider, ProviderFactory
 from pytest_llmeval.providers.endpoints import ANTHROPIC, OPENAI_COMPATIBLE
 from pytest_llmeval.recordings import Recordings
@@ -27,6 +28,7 @@ from pytest_llmeval.staleness import cost_again, why_again
 from pytest_llmeval.standins import MISSING_KEY, StandIns
 
 if TYPE_CHECKING:
+    from pytest_llmeval.cases import Case
     from pytest_llmeval.cassettes.format import Interaction
     from pytest_llmeval.cassettes.matching import HTTPRequest
     from pytest_llmeval.options import Options
@@ -40,6 +42,7 @@ class RunningTest:
     candidate: Candidate | None
     log: TestLog
     cassette: Cassette
+    case: Case | None = None
     outer: tuple[Cassette | None, TestLog | None] = (None, None)
     fixtures: list[Cassette] = field(default_factory=list)
     outcome: str | None = None
@@ -120,6 +123,7 @@ class EvalSession:
             passthrough=frozenset(options.passthrough),
             max_age=options.max_age,
         )
+        self.prompt_files = PromptFiles(options.rootdir)
         self.recordings = Recordings(options, self.engine, settings.cassettes.ignore)
 
     def candidates(self, names: Iterable[str]) -> list[Candidate]:
@@ -134,7 +138,7 @@ class EvalSession:
         return [replace(candidate, prices=price) for candidate, price in zip(found, prices, strict=True)]
 
     def llm_of(self, item: Any, candidate: Candidate) -> LLM:
-        """Return what asks a candidate in the name of a test, with the defaults of its markers `llm_params`.
+        """Return what asks a candidate in the name of a test, with the defaults of its markers.
 
         A candidate's client is built once a session.
         """
@@ -144,7 +148,13 @@ class EvalSession:
         provider = self._providers.get(candidate)
         if provider is None:
             provider = self._providers[candidate] = self._factories[candidate.provider](candidate)
-        return LLM(candidate, provider, defaults)
+        return LLM(
+            candidate,
+            provider,
+            defaults,
+            for_cases=case_request(item),
+            prompts=Prompts(self.prompt_files, item.path.parent),
+        )
 
     def prepare(self, item: Any) -> RunningTest:
         """Return a test that has not begun: its cassette, and the log of what it does.
@@ -162,7 +172,7 @@ class EvalSession:
         if nodeid in self._failed_here and cassette.mode == "once":
             cassette.mode = "new"
         unpinned = candidate.model if candidate is not None and is_unpinned(candidate) else None
-        return RunningTest(nodeid, candidate, TestLog(name or "", unpinned), cassette)
+        return RunningTest(nodeid, candidate, TestLog(name or "", unpinned), cassette, case_of(item))
 
     def start(self, item: Any) -> RunningTest:
         """Begin a test: from here on its requests go through its cassette.
@@ -285,6 +295,8 @@ class EvalSession:
         cassette = test.cassette
         path = self.recordings.relative(cassette.source) if cassette.kept else None
         record = test.log.record(test.nodeid, test.outcome or "skipped", message=test.message, cassette=path)
+        if test.case is not None:
+            record.case, record.tags, record.weight = test.case.id, list(test.case.tags), test.case.weight
         record.ignored = list(cassette.ignored.rules)
         record.renamed_from = self.recordings.relative(cassette.renamed_from) if cassette.renamed_from else None
         cassettes = [cassette, *test.fixtures]

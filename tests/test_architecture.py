@@ -16,24 +16,31 @@ PACKAGE = "pytest_llmeval"
 
 #: From the bottom up. A module imports from its own layer or from those before it. A folder stands for all its modules.
 LAYERS = {
-    "values": "errors candidates response records running options settings standins stats display",
-    "logic": "cassettes providers prices recorded jsontext checks compare comparators fieldscores scoring",
+    "values": "errors candidates cases response records running options settings standins stats display",
+    "logic": (
+        "cassettes providers prices recorded jsontext checks compare comparators fieldscores scoring "
+        "projectfiles images casefiles caseids caserows datasets templates promptfiles questions"
+    ),
     "doing": "client collected inventory recordings staleness session outcomes",
     "output": "reports",
-    "pytest side": "hookspecs collector lifecycle masking widefixtures plugin collecting cli",
+    "pytest side": (
+        "hookspecs collector lifecycle masking parametrizing widefixtures plugin collecting casescommand cli"
+    ),
 }
 
 #: Who may import what is neither ours nor in the standard library. `plugin` is loaded in every run of every project,
 #: so that nothing in here but pytest may be needed at its import.
 IMPORTERS = {
-    "pytest": "collecting hookspecs lifecycle options plugin",
+    "pytest": "collecting hookspecs lifecycle options parametrizing plugin",
     "pluggy": "collector masking widefixtures",
     "vcr": "cassettes.others",
-    "yaml": "cassettes.format cassettes.leaves cassettes.plainyaml",
+    "yaml": "casefiles cassettes.format cassettes.leaves cassettes.plainyaml",
     "openai": "providers.openai",
     "anthropic": "providers.anthropic",
     "httpx2": "providers.clients",
-    "pydantic": "settings checks",
+    "pydantic": "settings checks caserows datasets",
+    "pydantic_core": "caseids",
+    "jinja2": "templates",
     "jsonschema": "checks",
     "referencing": "checks",
     "genai_prices": "prices",
@@ -45,7 +52,7 @@ IMPORTERS = {
 #: These load what takes long to import, and are themselves imported where they are needed, inside of functions.
 LAZY = (
     "cassettes.others providers.openai providers.anthropic reports.terminal reports.inventory session settings "
-    "collecting collector lifecycle masking widefixtures hookspecs"
+    "collecting collector lifecycle masking widefixtures hookspecs parametrizing datasets templates"
 )
 
 LONGEST_FILE = 400

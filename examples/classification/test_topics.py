@@ -1,13 +1,6 @@
 """Sort short chat messages into four topics; the answer is one word."""
 
-import csv
-from operator import itemgetter
-from pathlib import Path
-
 import pytest
-
-with Path(__file__).with_name("messages.csv").open(encoding="utf-8", newline="") as file:
-    MESSAGES = list(csv.DictReader(file))
 
 TOPICS = {"billing", "delivery", "account", "product"}
 EXAMPLES = [
@@ -27,10 +20,10 @@ TURNS = [
 ]
 
 
-@pytest.mark.parametrize("message", MESSAGES, ids=itemgetter("id"))
-def test_topic(llm, message):
-    question = {"role": "user", "content": message["input"]}
+@pytest.mark.llm_cases("messages.csv")
+def test_topic(llm, llm_case):
+    question = {"role": "user", "content": llm_case.input}
     reply = llm.complete([*TURNS, question], system="What is the message about?", max_tokens=16)
     topic = reply.content.strip().lower()
     assert topic in TOPICS
-    llm.record_score(topic == message["expected"], name="topic")
+    llm.record_score(topic == llm_case.expected, name="topic")

@@ -1,7 +1,6 @@
 """Extract who writes, what the matter is and how they feel from the messages that a support team gets."""
 
 import json
-from operator import itemgetter
 from pathlib import Path
 from statistics import fmean
 from typing import Literal
@@ -9,9 +8,9 @@ from typing import Literal
 import pytest
 from pydantic import BaseModel
 
-from pytest_llmeval import assert_json, score_fields
+from pytest_llmeval import assert_json, load_cases, score_fields
 
-TICKETS = [json.loads(line) for line in Path(__file__).with_name("tickets.jsonl").read_text("utf-8").splitlines()]
+TICKETS = load_cases(Path(__file__).with_name("tickets.jsonl"))
 
 
 class Ticket(BaseModel):
@@ -60,24 +59,23 @@ def conversation(message):
     return [*turns, {"role": "user", "content": message}]
 
 
-MESSAGES = [ticket["input"] for ticket in TICKETS]
+MESSAGES = [ticket.input for ticket in TICKETS]
 CONVERSATIONS = [conversation(message) for message in MESSAGES]
 
-
-each_ticket = pytest.mark.parametrize("ticket", TICKETS, ids=itemgetter("id"))
+each_ticket = pytest.mark.llm_cases(TICKETS)
 
 
 @each_ticket
-def test_ticket(llm, ticket):
-    reply = llm.complete(conversation(ticket["input"]), system=SYSTEM, schema=Ticket, max_tokens=80)
+def test_ticket(llm, llm_case):
+    reply = llm.complete(conversation(llm_case.input), system=SYSTEM, schema=Ticket, max_tokens=80)
     found = assert_json(reply, schema=Ticket)
     # The score goes into the summary. How good is good enough, the next test says, of all tickets together.
-    score_fields(found, ticket["expected"], compare=COMPARE, name="ticket")
+    score_fields(found, llm_case.expected, compare=COMPARE, name="ticket")
 
 
 def test_all_tickets_are_good_enough(llm):
     scores = [
-        score_fields(reply, ticket["expected"], compare=COMPARE, name="ticket")
+        score_fields(reply, ticket.expected, compare=COMPARE, name="ticket")
         for reply, ticket in zip(ask_all(llm, CONVERSATIONS), TICKETS, strict=True)
     ]
     names = [field.score for score in scores for field in score.fields if field.path == "name"]
@@ -87,18 +85,18 @@ def test_all_tickets_are_good_enough(llm):
 
 def test_all_tickets_without_examples(llm):
     for reply, ticket in zip(ask_all(llm, MESSAGES), TICKETS, strict=True):
-        score = score_fields(reply, ticket["expected"], compare=COMPARE, name="ticket without examples")
+        score = score_fields(reply, ticket.expected, compare=COMPARE, name="ticket without examples")
         # The server enforces the schema word by word, so only an answer that was cut off can be broken JSON.
         assert score.reason is None or reply.cut
 
 
 @pytest.mark.llm_models("smollm2-messages")
 @each_ticket
-def test_ticket_through_the_anthropic_sdk(llm, ticket):
-    reply = llm.complete(conversation(ticket["input"]), system=SYSTEM, schema=Ticket, max_tokens=80)
+def test_ticket_through_the_anthropic_sdk(llm, llm_case):
+    reply = llm.complete(conversation(llm_case.input), system=SYSTEM, schema=Ticket, max_tokens=80)
     # This endpoint enforces no schema, so it is asked for in the prompt, and not every answer need conform to it.
     found = assert_json(reply)
-    score_fields(found, ticket["expected"], compare=COMPARE, name="ticket")
+    score_fields(found, llm_case.expected, compare=COMPARE, name="ticket")
 
 
 def ask_all(llm, prompts):

@@ -36,8 +36,8 @@ _SCALARS: dict[str, Callable[[yaml.ScalarNode], Any]] = {
 _UPLOADS = {"python/object/new:_io.BytesIO": "_io.BytesIO", "python/object/apply:builtins.iter": "iter"}
 
 
-def parse(text: str) -> Any:
-    r"""Return the data of a YAML text.
+def parse(text: str, watch: Callable[[Any], None] | None = None) -> Any:
+    r"""Return the data of a YAML text. `watch` sees each event of the parser, which know their places.
 
     It is built from the parser's events: PyYAML's nodes take four times as long, and its composer, which calls itself
     for each level, ends the process where a file nests deeply enough.
@@ -49,8 +49,15 @@ def parse(text: str) -> Any:
     {'a': [1, '2', None], 'b': b'xyz'}
     """
     loader = _SafeLoader(text)
+
+    def next_event() -> Any:
+        event = loader.get_event()
+        if watch is not None:
+            watch(event)
+        return event
+
     try:
-        return _Reader(loader.get_event).document()
+        return _Reader(loader.get_event if watch is None else next_event).document()
     finally:
         loader.dispose()
 

@@ -14,6 +14,7 @@ from pytest_llmeval import (
     LLM,
     Call,
     Candidate,
+    Case,
     ConfigError,
     Cost,
     FieldScores,
@@ -31,6 +32,7 @@ from pytest_llmeval import (
     assert_json,
     compare,
     is_valid_json,
+    load_cases,
     record_score,
     score_fields,
 )
@@ -53,6 +55,18 @@ def test_asking(llm: LLM) -> None:
     assert_type(llm.name, str)
     assert_type(llm.candidate, Candidate)
     llm.record_score(0.5, name="tone")
+
+
+def test_cases(llm: LLM, llm_case: Case) -> None:
+    assert_type(llm.complete(llm_case, prompt="Sort {{ input }}.", system="@prompts/sort.md"), Response)
+    assert_type(llm.complete_many([llm_case], prompt="{{ input }}"), list[Response])
+    assert_type(llm_case.input, str | None)
+    assert_type(llm_case.tags, tuple[str, ...])
+    assert_type(load_cases("tickets.jsonl"), list[Case])
+    load_cases(Path("tickets.csv"))
+    load_cases([{"input": "Hi"}, "Ho", Case(input="Hey")])
+    load_cases([Ticket(name="Ann")])
+    load_cases(lambda: ["Hi"])
 
 
 async def test_asking_in_a_loop(llm: LLM) -> None:
