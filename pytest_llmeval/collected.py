@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_llmeval.cases import Case
-from pytest_llmeval.cassettes.paths import FIXTURES, LONGEST, file_name, named_after
+from pytest_llmeval.cassettes.paths import FIXTURES, LONGEST, file_name, is_sample_of, named_after
 
 if TYPE_CHECKING:
     from pytest_llmeval.candidates import Candidate
+    from pytest_llmeval.samples import Sample
 
 
 def nodeid_of(item: Any) -> str:
@@ -42,6 +43,12 @@ def case_request(item: Any) -> dict[str, Any]:
     return {name: value for name, value in marker.kwargs.items() if name != "source"} if marker is not None else {}
 
 
+def sample_of(item: Any) -> Sample | None:
+    """Return which sample of its case a test is, if the case is repeated."""
+    callspec = getattr(item, "callspec", None)
+    return callspec.params.get("llm_sample") if callspec else None
+
+
 class Collected:
     """The tests of a run, before any was deselected.
 
@@ -58,13 +65,13 @@ class Collected:
         self._sources: dict[Path, set[str]] = {}
 
     @cached_property
-    def _modules(self) -> dict[Path, tuple[set[str], Any]]:
+    def _modules(self) -> dict[Path, tuple[frozenset[str], Any]]:
         """The names of recordings by their module's folder, and the module itself."""
         modules: dict[Path, tuple[set[str], Any]] = {}
         for item in self._items:
             path = self._path_of(item)
             modules.setdefault(path.parent, (set(), getattr(item, "module", None)))[0].add(path.name)
-        return modules
+        return {folder: (frozenset(names), module) for folder, (names, module) in modules.items()}
 
     def owns(self, folder: Path, name: str, home: Path) -> bool:
         """Whether a recording belongs to a test, or nobody can tell that it does not.
@@ -78,7 +85,11 @@ class Collected:
             # Of which fixtures there are nothing is known here.
             return folder.name == FIXTURES or folder.name in self._files(home)
         names, module = self._modules[folder]
-        return name in names or (not self._whole and _defines(module, name.removesuffix(".yaml")))
+        return (
+            name in names
+            or is_sample_of(name, names)
+            or (not self._whole and _defines(module, name.removesuffix(".yaml")))
+        )
 
     def _files(self, home: Path) -> set[str]:
         if home not in self._sources:

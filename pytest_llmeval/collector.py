@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import pluggy
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
     from pytest_llmeval.options import Options
     from pytest_llmeval.records import Run
+    from pytest_llmeval.repeats import CaseReports
 
 hookimpl = pluggy.HookimplMarker("pytest")
 
@@ -29,11 +31,22 @@ class Collector:
         #: Messages of requests that came after the last test had ended.
         self.late: list[str] = []
 
+    @hookimpl(trylast=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take a test's record off its last report; a repeated run of a test replaces the one before."""
         record = getattr(report, "llmeval", None)
         if record is not None:
             self._records[report.nodeid] = record
+        if hasattr(report, "llmeval_sample"):
+            self._cases.take(report)
+
+    @cached_property
+    def _cases(self) -> CaseReports:
+        from pytest_llmeval.repeats import CaseReports
+
+        cases = CaseReports(self._config)
+        self._config.pluginmanager.register(cases, "llmeval_cases")
+        return cases
 
     @hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
@@ -107,8 +120,10 @@ class Collector:
         """Return the records gathered so far."""
         from pytest_llmeval.candidates import split_names
         from pytest_llmeval.records import Run, TestRecord
+        from pytest_llmeval.samples import case_nodeid
 
+        tests = [TestRecord.from_json(record) for record in self._records.values()]
         # Workers of xdist finish in any order; the report must not depend on it.
-        tests = [TestRecord.from_json(record) for _, record in sorted(self._records.items())]
+        tests.sort(key=lambda test: (case_nodeid(test.nodeid, test.sample), test.sample or 0))
         unpinned = {test.candidate: test.unpinned for test in tests if test.unpinned}
         return Run(split_names(self._options.models), self._options.record, tests, unpinned)

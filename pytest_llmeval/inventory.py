@@ -13,7 +13,14 @@ from pathlib import Path
 from pytest_llmeval.candidates import Candidate
 from pytest_llmeval.cassettes.files import read_tape
 from pytest_llmeval.cassettes.format import Tape
-from pytest_llmeval.cassettes.paths import FIXTURES, LONGEST, candidate_folder, file_name, named_after
+from pytest_llmeval.cassettes.paths import (
+    FIXTURES,
+    LONGEST,
+    candidate_folder,
+    file_name,
+    is_sample_of,
+    named_after,
+)
 from pytest_llmeval.errors import CassetteError
 from pytest_llmeval.prices import TotalCost
 from pytest_llmeval.recorded import answer_of, cost_of_answer, total_of
@@ -121,7 +128,7 @@ def is_used(path: Path, known: Known) -> bool | None:
     # With a candidate's folder and without.
     for folder in (path.parent, path.parent.parent):
         if folder in known.names:
-            return path.name in known.names[folder]
+            return path.name in known.names[folder] or is_sample_of(path.name, known.names[folder])
     homes = [(folder, known.home_of(folder)) for folder in (path.parent, path.parent.parent)]
     sources = [_has_source(home, folder.name) for folder, home in homes if home is not None]
     # Of a test file that is there nothing was collected; and what is no folder of ours is not ours to judge.

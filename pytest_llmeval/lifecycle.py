@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+from collections import Counter
 from collections.abc import Generator
 from typing import Any
 
@@ -11,6 +12,8 @@ import pytest
 
 from pytest_llmeval.outcomes import outcome_of
 from pytest_llmeval.plugin import asks
+from pytest_llmeval.repeats import note_sample, selected_samples
+from pytest_llmeval.samples import case_nodeid
 from pytest_llmeval.session import EvalSession, RunningTest, bound
 
 TEST = pytest.StashKey[RunningTest]()
@@ -25,6 +28,8 @@ class Lifecycle:
 
     def __init__(self, session: EvalSession) -> None:
         self._session = session
+        self._selected: Counter[str] = Counter()
+        self._calling = False
 
     def start(self, item: pytest.Item) -> None:
         """Put the test's cassette in.
@@ -34,13 +39,17 @@ class Lifecycle:
         """
         item.stash[TEST] = self._session.start(item)
 
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Learn how many samples of each case will run."""
+        self._selected = selected_samples(session.items)
+
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
         """Bind the test to this context; fail it for a miss that the code under test swallowed."""
         test = item.stash.get(TEST, None)
         if test is None:
             return (yield)
-        result = None
+        result, self._calling = None, True
         with bound(test):
             try:
                 result = yield
@@ -52,6 +61,8 @@ class Lifecycle:
                 miss = f"{test.cassette.misses[0]}{went_on}"
             else:
                 miss = test.cassette.misses[0] if test.cassette.misses else ""
+            finally:
+                self._calling = False
         if miss:
             self._session.engine.fail(miss)
         return result
@@ -103,6 +114,9 @@ class Lifecycle:
             return report
         test.tell_of_misses(report)
         _note_outcome(test, report, call)
+        if test.sample is not None:
+            # While a test is called, its subtests report.
+            note_sample(report, test, self._selected[case_nodeid(item.nodeid, test.sample.number)], self._calling)
         if call.when == "teardown" and test.outcome is not None:
             record = self._session.record(test)
             report.llmeval = record.to_json()  # type: ignore[attr-defined]

@@ -46,6 +46,7 @@ OPTIONS = (
         "--llm-max-age",
         "warn of recordings older than this (36h, 90d, 12w); with ':fail' behind it, fail their tests: 90d:fail",
     ),
+    Option("--llm-repeat", "independent samples of each test that asks a candidate: 10; default: 1", default="1"),
     Option("--llm-summary", "table of candidates at the end: on (default) or off", default="on", choices=SUMMARIES),
     Option("--llm-cassette-dir", "folder of the recordings beside each test file", default="llm_cassettes", flag=False),
     Option("--llm-passthrough", "hosts (host or host:port) whose traffic is left alone", many=True, flag=False),
@@ -64,6 +65,7 @@ class Options:
         summary: ``on`` or ``off``.
         max_age: How old a recording may be; None for any age.
         max_age_fails: Whether a test fails whose recording is older, instead of a line in the summary.
+        repeat: How many independent samples of each test.
         cassette_dir: Name of the folder beside each test file, or an absolute path.
         passthrough: Hosts that are left alone.
         rootdir: pytest's rootdir.
@@ -78,6 +80,7 @@ class Options:
     summary: str
     max_age: timedelta | None
     max_age_fails: bool
+    repeat: int
     cassette_dir: str
     passthrough: tuple[str, ...]
     rootdir: Path
@@ -126,6 +129,7 @@ def read_options(config: pytest.Config) -> Options:
         summary=values["llm_summary"][0],
         max_age=max_age,
         max_age_fails=max_age_fails,
+        repeat=_repeat(*values["llm_repeat"]),
         cassette_dir=values["llm_cassette_dir"][0],
         passthrough=tuple(values["llm_passthrough"][0]),
         rootdir=config.rootpath,
@@ -173,3 +177,9 @@ def _max_age(written: str | None, source: str) -> tuple[timedelta | None, bool]:
             "the tests of older recordings: 90d:fail."
         )
     return timedelta(**{UNITS[match[2]]: int(match[1])}), match[3] == ":fail"
+
+
+def _repeat(written: str, source: str) -> int:
+    if not re.fullmatch(r"[1-9][0-9]{0,5}", written.strip()):
+        raise pytest.UsageError(f"{source}={written}: write how many samples as a whole number from 1: 10.")
+    return int(written)

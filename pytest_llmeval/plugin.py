@@ -6,6 +6,7 @@ pytest imports this in every run of every project, so it imports pytest, the opt
 from __future__ import annotations
 
 import sys
+from collections.abc import Generator
 from pathlib import Path
 from types import FunctionType
 from typing import TYPE_CHECKING, NoReturn
@@ -32,6 +33,8 @@ MARKERS = (
     "llm_models(*names): candidates of this test, instead of --llm-models",
     "llm_cases(source, **request): cases of this test, a file, a list or a function; what is asked for each (prompt, "
     "system, max_tokens, ...)",
+    "llm_repeat(n, min_pass_rate=None): independent samples of this test, instead of --llm-repeat; min_pass_rate: the "
+    "share of them that has to pass (0.8), if not each one has to",
     "llm_params(**request): defaults of `llm.complete` in this test (system, temperature, max_tokens, ...)",
     "llm_cassette(ignore=[]): record and replay what this test asks, though it takes no fixture of pytest-llmeval; "
     "ignore: parts of its requests that make no difference",
@@ -79,22 +82,28 @@ def pytest_report_header(config: pytest.Config) -> str | None:
     return f"llmeval: record={options.record} ({options.record_why}){models}"
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run a test once per candidate, candidate by candidate, and once per case."""
-    _run_per_candidate(metafunc)
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> Generator[None]:
+    """Run a test once per candidate, candidate by candidate, and once per case, whose samples stand together."""
+    chosen = _run_per_candidate(metafunc)
     if "llm_case" in metafunc.fixturenames or metafunc.definition.get_closest_marker("llm_cases"):
         from pytest_llmeval.parametrizing import run_per_case
 
         run_per_case(metafunc)
+    yield
+    if chosen or any(marker.name == "llm_repeat" for marker in metafunc.definition.own_markers):
+        from pytest_llmeval.repeats import run_per_sample
+
+        run_per_sample(metafunc, metafunc.config.stash[OPTIONS].repeat)
 
 
-def _run_per_candidate(metafunc: pytest.Metafunc) -> None:
+def _run_per_candidate(metafunc: pytest.Metafunc) -> bool:
+    """Parametrize a test with its candidates; return whether it has any."""
     if "llm_candidate" not in metafunc.fixturenames:
         if metafunc.definition.get_closest_marker("llm_cassette"):
             # The session keeps secrets out of the ids of parameters.
             _candidates(metafunc.config, (), pytest.Collector.CollectError)
-        return
+        return False
     marker = metafunc.definition.get_closest_marker("llm_models")
     names = tuple(marker.args) if marker else metafunc.config.stash[OPTIONS].models
     if any(not isinstance(name, str) for name in names):
@@ -103,6 +112,7 @@ def _run_per_candidate(metafunc: pytest.Metafunc) -> None:
     if candidates:
         ids = [candidate.name for candidate in candidates]
         metafunc.parametrize("llm_candidate", candidates, ids=ids, indirect=True, scope="session")
+    return bool(candidates)
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -158,6 +168,12 @@ def llm_case(request: pytest.FixtureRequest) -> Case:
     return case
 
 
+@pytest.fixture
+def llm_sample(request: pytest.FixtureRequest) -> int:
+    """Which sample of its case this is, from 1: a seed, say; always 1 without repeats."""
+    return request.param.number if hasattr(request, "param") else 1
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Put the test's cassette in."""
@@ -168,6 +184,15 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             item.config.stash[LIFECYCLE].start(item)
         except ConfigError as exc:
             _fail(str(exc))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, tuple[str, dict[str, bool]] | str] | None:
+    """Count failed samples apart where the case passes or fails."""
+    held = getattr(report, "llmeval_held", None)
+    if held is None:
+        return None
+    return ("sample failed", "f", ("SAMPLE FAILED", {"yellow": True})) if held == "sample" else ("", "", "")
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

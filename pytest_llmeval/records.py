@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from decimal import Decimal
+from hashlib import sha256
 from operator import attrgetter
 from statistics import fmean
 from typing import Any
@@ -24,7 +25,11 @@ NO_VERDICT = ("error", "skipped", "not_run")
 
 @dataclass(slots=True)
 class Call:
-    """One request to a candidate: what answered, how long it took, what it cost; or the error it ended in."""
+    """One request to a candidate: what answered, how long it took, what it cost; or the error it ended in.
+
+    Attributes:
+        digest: Of the answer's text, so that equal ones are known without keeping them; None where there is no text.
+    """
 
     candidate: str
     model: str | None = None
@@ -47,6 +52,7 @@ class Call:
     retries: int = 0
     replayed: bool = False
     recorded_at: str | None = None
+    digest: str | None = None
 
     @classmethod
     def from_response(cls, response: Response) -> Call:
@@ -72,6 +78,7 @@ class Call:
             retries=response.retries,
             replayed=response.replayed,
             recorded_at=response.recorded_at,
+            digest=_digest(response.content),
         )
 
     @classmethod
@@ -111,6 +118,7 @@ class TestRecord:
         tags, weight: Those of the case.
         sample: Which of several independent samples of one case this is, from 1; None where there is only one.
         samples: How many samples of the case were asked for.
+        min_pass_rate: Share of the samples that has to pass; None where each has to pass by itself.
         prompts: Files that prompts were read from, relative to the rootdir, with the SHA-256 of each.
     """
 
@@ -139,6 +147,7 @@ class TestRecord:
     weight: float = 1.0
     sample: int | None = None
     samples: int = 1
+    min_pass_rate: float | None = None
     prompts: dict[str, str] = field(default_factory=dict)
 
     def properties(self) -> list[tuple[str, object]]:
@@ -279,6 +288,11 @@ def overall_score(scores: dict[str, float], outcome: str) -> float | None:
     if scores:
         return fmean(scores.values())
     return 1.0 if outcome in ("passed", "xpassed") else 0.0
+
+
+def _digest(text: str) -> str | None:
+    # Where a model calls tools, there is often no text, and equal ones would say nothing.
+    return None if not text else sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def _means(pairs: Iterable[tuple[str, float]]) -> dict[str, float]:

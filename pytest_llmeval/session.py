@@ -16,7 +16,7 @@ from pytest_llmeval.cassettes.logs import masked_logs
 from pytest_llmeval.cassettes.redact import SecretScanner
 from pytest_llmeval.cassettes.store import Cassette, running_cassette
 from pytest_llmeval.client import LLM
-from pytest_llmeval.collected import candidate_of, case_of, case_request, nodeid_of
+from pytest_llmeval.collected import candidate_of, case_of, case_request, nodeid_of, sample_of
 from pytest_llmeval.errors import CassetteError, ConfigError
 from pytest_llmeval.promptfiles import PromptFiles, Prompts
 from pytest_llmeval.providers.base import Provider, ProviderFactory
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from pytest_llmeval.cassettes.format import Interaction
     from pytest_llmeval.cassettes.matching import HTTPRequest
     from pytest_llmeval.options import Options
+    from pytest_llmeval.samples import Sample
 
 
 @dataclass(slots=True)
@@ -43,6 +44,7 @@ class RunningTest:
     log: TestLog
     cassette: Cassette
     case: Case | None = None
+    sample: Sample | None = None
     outer: tuple[Cassette | None, TestLog | None] = (None, None)
     fixtures: list[Cassette] = field(default_factory=list)
     outcome: str | None = None
@@ -172,7 +174,8 @@ class EvalSession:
         if nodeid in self._failed_here and cassette.mode == "once":
             cassette.mode = "new"
         unpinned = candidate.model if candidate is not None and is_unpinned(candidate) else None
-        return RunningTest(nodeid, candidate, TestLog(name or "", unpinned), cassette, case_of(item))
+        log = TestLog(name or "", unpinned)
+        return RunningTest(nodeid, candidate, log, cassette, case_of(item), sample_of(item))
 
     def start(self, item: Any) -> RunningTest:
         """Begin a test: from here on its requests go through its cassette.
@@ -297,6 +300,9 @@ class EvalSession:
         record = test.log.record(test.nodeid, test.outcome or "skipped", message=test.message, cassette=path)
         if test.case is not None:
             record.case, record.tags, record.weight = test.case.id, list(test.case.tags), test.case.weight
+        if test.sample is not None:
+            record.sample, record.samples = test.sample.number, test.sample.of
+            record.min_pass_rate = test.sample.min_pass_rate
         record.ignored = list(cassette.ignored.rules)
         record.renamed_from = self.recordings.relative(cassette.renamed_from) if cassette.renamed_from else None
         cassettes = [cassette, *test.fixtures]

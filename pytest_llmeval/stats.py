@@ -96,3 +96,42 @@ def _student(values: Sequence[float], confidence: float) -> Interval:
     variance = math.fsum((value - mean) ** 2 for value in values) / (n - 1)
     half = float(stdtrit(n - 1, (1 + confidence) / 2)) * math.sqrt(variance / n)
     return Interval(mean, max(0.0, mean - half), min(1.0, mean + half))
+
+
+def pass_at_k(n: int, c: int, k: int) -> float:
+    """Return the probability that at least one of `k` samples of a case passes, where `c` of `n` did.
+
+    The unbiased estimate 1 - C(n - c, k) / C(n, k) of Chen et al., "Evaluating Large Language Models Trained on Code"
+    (2021), arXiv:2107.03374.
+
+    Raises:
+        ValueError: Not 0 <= c <= n, or not 1 <= k <= n.
+
+    >>> pass_at_k(10, 3, 1), round(pass_at_k(10, 3, 5), 4), pass_at_k(10, 3, 10)
+    (0.3, 0.9167, 1.0)
+    """
+    _check_counts(n, c, k)
+    # One fraction, as a difference of floats would lose the last digits.
+    every = math.comb(n, k)
+    return (every - math.comb(n - c, k)) / every
+
+
+def pass_hat_k(n: int, c: int, k: int) -> float:
+    """Return the probability that all of `k` samples of a case pass, where `c` of `n` did: pass^k.
+
+    The unbiased estimate C(c, k) / C(n, k) of Yao et al., "tau-bench: A Benchmark for Tool-Agent-User Interaction in
+    Real-World Domains" (2024), arXiv:2406.12045.
+
+    Raises:
+        ValueError: Not 0 <= c <= n, or not 1 <= k <= n.
+
+    >>> pass_hat_k(10, 9, 1), pass_hat_k(10, 9, 5), pass_hat_k(10, 9, 10)
+    (0.9, 0.5, 0.0)
+    """
+    _check_counts(n, c, k)
+    return math.comb(c, k) / math.comb(n, k)
+
+
+def _check_counts(n: int, c: int, k: int) -> None:
+    if not (0 <= c <= n and 1 <= k <= n):
+        raise ValueError(f"{c} of {n} samples passed, k = {k}: it takes 0 <= passed <= samples and 1 <= k <= samples")

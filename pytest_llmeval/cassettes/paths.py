@@ -11,6 +11,8 @@ from pathlib import Path
 FIXTURES = "_fixtures"
 SAFE = re.compile(r"[a-z0-9_.\[\]=,@-]+")
 LOOKS_HASHED = re.compile(r"-[0-9a-f]{8}$")
+# How the name of one more sample of a test goes on, whole or cut.
+MORE = re.compile(r"(?P<stem>.*)[-[](?P<id>sample\d+\]|sample\d*|s|sa|sam|samp|sampl|)")
 # Names that Windows reserves, with or without a suffix.
 RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)")
 # Together with the folder's name and a hash each, a path stays under 200 characters.
@@ -50,6 +52,27 @@ def named_after(name: str) -> str | None:
     # Dots at the end of what was cut are gone too.
     altered = readable != name and ("-" in base or (not bracket and len(readable) >= LONGEST["test"] - 1))
     return None if altered else base
+
+
+def is_sample_of(name: str, names: frozenset[str]) -> bool:
+    """Whether a file is named after one more sample of a test that has one of the names, as far as a name tells.
+
+    How many samples there are depends on the run; the first one has the name that the test has without any.
+
+    >>> names = frozenset({"test_x.yaml", "test_y[a].yaml"})
+    >>> [is_sample_of(f"{name}.yaml", names) for name in ("test_x[sample2]", "test_y[a-sample10]", "test_y[sample2]")]
+    [True, True, False]
+    """
+    readable = LOOKS_HASHED.sub("", name.removesuffix(".yaml"))
+    cut = readable != name.removesuffix(".yaml") and len(readable) >= LONGEST["test"] - 1
+    more = MORE.fullmatch(readable)
+    stems = [more["stem"]] if more and (cut or more["id"].endswith("]")) else []
+    return any(stem in _stems(names) for stem in [*stems, *[readable] * cut])
+
+
+@lru_cache(maxsize=256)
+def _stems(names: frozenset[str]) -> frozenset[str]:
+    return frozenset(LOOKS_HASHED.sub("", name.removesuffix(".yaml")).removesuffix("]") for name in names)
 
 
 def candidate_folder(candidate: str) -> str:

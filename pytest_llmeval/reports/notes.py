@@ -12,6 +12,7 @@ from pytest_llmeval.prices import TotalCost
 from pytest_llmeval.records import Run
 from pytest_llmeval.reports.columns import one_line
 from pytest_llmeval.reports.summary import CandidateSummary
+from pytest_llmeval.samples import Repeats
 from pytest_llmeval.stats import Interval
 
 Rows = Sequence[CandidateSummary]
@@ -27,6 +28,8 @@ def notes(run: Run, rows: Rows) -> list[Note]:
     """Return the notes on a run, the most pressing first."""
     return [
         *_errors(rows),
+        *_repeats(rows),
+        *_flaky(rows),
         *_replayed(rows),
         *_cost(rows),
         *_by_cost_status(rows, "unknown", "unpriced"),
@@ -70,6 +73,41 @@ def _errors(rows: Rows) -> Iterator[Note]:
 def _kind(kind: str, count: int) -> str:
     meaning = ERROR_KINDS.get(kind)
     return f"{count:,} {_clip(kind)}" + (f", {meaning}" if meaning else "")
+
+
+def _repeats(rows: Rows) -> Iterator[Note]:
+    for row in rows:
+        if row.repeats is not None:
+            yield "repeats", f"{_clip(row.name)}: {_repeated(row.repeats)}"
+    same = [_clip(row.name) for row in rows if row.repeats is not None and row.repeats.identical]
+    if same:
+        yield "repeats", f"{_join(same)}: samples are identical, as at temperature 0; a higher one shows what varies"
+
+
+def _repeated(repeats: Repeats) -> str:
+    fewest, most = repeats.samples
+    parts = [f"{fewest if fewest == most else f'{fewest} to {most}'} samples of {_cases(repeats.cases)}"]
+    if repeats.pass_at_1 is not None:
+        rates = [f"pass@1 {repeats.pass_at_1:.2f}"]
+        if repeats.pass_at_k is not None and repeats.pass_hat_k is not None:
+            some = "" if repeats.counted == repeats.cases else f" (over {_cases(repeats.counted)} with {repeats.k})"
+            rates.append(f"pass@{repeats.k} {repeats.pass_at_k:.2f}")
+            rates.append(f"pass^{repeats.k} {repeats.pass_hat_k:.2f}{some}")
+        parts.append(", ".join(rates))
+    if repeats.spread is not None:
+        parts.append(f"spread within a case {repeats.spread:.2f} (mean standard deviation)")
+    return "; ".join(parts)
+
+
+def _cases(count: int) -> str:
+    return f"{count:,} case{'s' * (count != 1)}"
+
+
+def _flaky(rows: Rows) -> Iterator[Note]:
+    for row in rows:
+        if row.repeats is not None and row.repeats.flaky:
+            cases = [f"{_clip(case.name)} {case.passes}/{case.verdicts}" for case in row.repeats.flaky]
+            yield "flaky", f"{_clip(row.name)}: {_join(cases)}"
 
 
 def _replayed(rows: Rows) -> Iterator[Note]:

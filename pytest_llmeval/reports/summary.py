@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from pytest_llmeval.prices import TotalCost, is_unpriced, total_cost
 from pytest_llmeval.records import DEFAULT_SCORE, Call, Run, TestRecord
+from pytest_llmeval.samples import CaseResult, Repeats, cases_of, repeats_of
 from pytest_llmeval.stats import Interval, mean_interval, percentile
 
 
@@ -34,9 +35,9 @@ class CandidateSummary:
     """What one candidate did in a run.
 
     Attributes:
-        score: Mean score with its 95% interval; None if no test has a score.
+        score: Mean score of the cases with its 95% interval, repeats averaged first; None if no case has a score.
         scores: The same by name, without the unnamed one.
-        passed, tests: Tests that passed, of all that were not skipped.
+        passed, tests: Cases that passed, of all that ran and were not skipped; a test that is not repeated is a case.
         other_errors: Tests without a verdict though no call failed: the setup did, or the recording.
         json_valid, json_checked: Answers that were valid JSON, of those that were checked.
         answers: Calls that got an answer.
@@ -49,6 +50,7 @@ class CandidateSummary:
         streamed: Answers that were streamed.
         schema_in_prompt: Answers whose schema the endpoint could not enforce.
         models: What the server says answered, by number of answers.
+        repeats: What the cases come to that were repeated; None if none was.
     """
 
     name: str
@@ -71,6 +73,7 @@ class CandidateSummary:
     streamed: int = 0
     schema_in_prompt: int = 0
     models: Counter[str] = field(default_factory=Counter)
+    repeats: Repeats | None = None
 
     @property
     def errors(self) -> int:
@@ -86,14 +89,14 @@ def summarize(run: Run) -> list[CandidateSummary]:
 def _summary(name: str, tests: Sequence[TestRecord]) -> CandidateSummary:
     calls = [call for test in tests for call in test.calls]
     answers = [call for call in calls if call.error is None]
-    outcomes = Counter(test.outcome for test in tests)
+    cases = cases_of(tests)
     days = [call.recorded_at[:10] for call in answers if call.replayed and call.recorded_at]
     return CandidateSummary(
         name=name,
-        score=mean_interval([test.score for test in tests if test.score is not None]),
-        scores=_named_scores(tests),
-        passed=outcomes["passed"] + outcomes["xpassed"],
-        tests=len(tests) - outcomes["skipped"],
+        score=mean_interval([case.score for case in cases if case.score is not None]),
+        scores=_named_scores(cases),
+        passed=sum(case.passed for case in cases),
+        tests=sum(case.ran > 0 for case in cases),
         other_errors=sum(test.outcome == "error" and not any(call.error for call in test.calls) for test in tests),
         json_valid=sum(test.json_valid for test in tests),
         json_checked=sum(test.json_checked for test in tests),
@@ -109,13 +112,14 @@ def _summary(name: str, tests: Sequence[TestRecord]) -> CandidateSummary:
         streamed=sum(call.ttft_ms is not None for call in answers),
         schema_in_prompt=sum(call.schema_mode == "prompt" for call in answers),
         models=Counter(call.model for call in answers if call.model),
+        repeats=repeats_of(cases),
     )
 
 
-def _named_scores(tests: Iterable[TestRecord]) -> dict[str, Interval]:
+def _named_scores(cases: Iterable[CaseResult]) -> dict[str, Interval]:
     values: dict[str, list[float]] = {}
-    for test in tests:
-        for name, value in test.scores.items():
+    for case in cases:
+        for name, value in case.scores.items():
             if name != DEFAULT_SCORE:
                 values.setdefault(name, []).append(value)
     intervals = {name: mean_interval(found) for name, found in values.items()}

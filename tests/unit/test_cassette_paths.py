@@ -10,7 +10,7 @@ import pytest
 from pytest_recording._vcr import use_cassette
 from pytest_recording.plugin import get_default_cassette_name
 
-from pytest_llmeval.cassettes.paths import cassette_path, file_name, stock_paths, without_candidate
+from pytest_llmeval.cassettes.paths import cassette_path, file_name, is_sample_of, stock_paths, without_candidate
 
 AWKWARD = [
     "test_a",
@@ -131,3 +131,24 @@ def test_a_test_without_candidate_has_one_name_with_stock() -> None:
 def test_a_named_cassette_of_stock_and_a_folder_of_its_own_are_heeded() -> None:
     paths = stock_paths(Path("t/test_m.py"), "test_a[chat]", "chat", folder=Path("t/tapes"), default="sub/own.yaml")
     assert paths[0] == Path("t/tapes/sub/own.yaml")
+
+
+@pytest.mark.parametrize("length", range(40, 70))
+@pytest.mark.parametrize("case", ["test_{}", "test_[{}]", "test_[{}Ä]", "Test.test_[{}]"])
+def test_one_more_sample_of_a_test_is_known_by_its_name_whole_or_cut(case: str, length: int) -> None:
+    name = case.format("x" * length)
+    other = case.format("y" * length)
+    names = frozenset(f"{file_name(each)}.yaml" for each in (name, "test_b"))
+    for number in (2, 10, 100):
+        sample = f"{name[:-1]}-sample{number}]" if name.endswith("]") else f"{name}[sample{number}]"
+        more = f"{other[:-1]}-sample{number}]" if name.endswith("]") else f"{other}[sample{number}]"
+        assert is_sample_of(f"{file_name(sample)}.yaml", names)
+        assert not is_sample_of(f"{file_name(more)}.yaml", names)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["test_a[x-2]", "test_a[x]", "test_a[sample2]", "test_a[x-samples]", "test_a[x-sample2", "test_a[X]", "test_a["],
+)
+def test_what_is_no_sample_is_not_taken_for_one(name: str) -> None:
+    assert not is_sample_of(f"{file_name(name)}.yaml", frozenset({"test_a[x-].yaml", f"{file_name('test_a[Y]')}.yaml"}))

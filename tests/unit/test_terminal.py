@@ -411,3 +411,70 @@ def test_a_stream_that_lacks_the_signs_gets_others(encoding: str) -> None:
     text = render_summary(run(record("模型" + "x" * 90, call(), unpriced())), width=80, color=False, encoding=encoding)
     assert text.encode(encoding)
     assert ">= $0.000525 (1 call unpriced)" in text
+
+
+def samples(
+    passes: int, of: int, candidate: str = "a", name: str = "case", asked: int | None = None, **changes: Any
+) -> list[TestRecord]:
+    """Return the records of a repeated case."""
+    return [
+        TestRecord(
+            f"test_x[{candidate}-{name}{f'-sample{n}' if n > 1 else ''}]",
+            candidate,
+            "passed" if n <= passes else "failed",
+            **({"score": float(n <= passes), "sample": n, "samples": asked or of} | changes),
+        )
+        for n in range(1, of + 1)
+    ]
+
+
+def test_repeats_count_as_one_case_in_the_score_its_interval_and_what_passed() -> None:
+    tests = [each for name in "abcdefgh" for each in samples(8, 10, name=name)]
+    text = render(*tests)
+    assert cell(text, "passed") == "0/8"
+    # The mean of eight equal cases: the interval is that of eight, not of eighty.
+    assert cell(text, "score") == "0.80"
+    assert cell(text, "interval") == cell(render(*(record(score=0.8) for _ in range(8))), "interval")
+    assert (
+        cell(render(*(each for name in "ab" for each in samples(8, 10, name=name, min_pass_rate=0.8))), "passed")
+        == "2/2"
+    )
+    assert cell(render(*samples(2, 2), *samples(1, 2, name="b"), record(score=0.0)), "passed") == "1/3"
+
+
+def test_repeats_are_told_for_each_candidate() -> None:
+    text = render(
+        *(each for name in "abcd" for each in samples(8, 10, name=name)),
+        *samples(1, 2, "b"),
+        *samples(3, 4, "b", name="more"),
+        record("c"),
+    )
+    assert note(text, "repeats") == (
+        "a: 10 samples of 4 cases; pass@1 0.80, pass@10 1.00, pass^10 0.00; spread within a case 0.42 (mean standard "
+        "deviation) b: 2 to 4 samples of 2 cases; pass@1 0.62, pass@2 1.00, pass^2 0.25; spread within a case 0.60 "
+        "(mean standard deviation)"
+    )
+
+
+def test_what_samples_without_a_verdict_leave_unknown_is_left_out_and_said() -> None:
+    errors = [
+        TestRecord(f"test_x[a-b{f'-sample{n}' if n > 1 else ''}]", "a", "error", sample=n, samples=2) for n in (1, 2)
+    ]
+    assert "pass^2 0.00 (over 1 case with 2); spread" in note(render(*samples(1, 2), *errors), "repeats")
+    assert note(render(*errors), "repeats") == "a: 2 samples of 1 case"
+
+
+def test_flaky_cases_are_named_the_worst_first_and_not_hundreds() -> None:
+    tests = [each for n in range(3, 10) for each in samples(n, 10, name=f"case{n}")]
+    assert note(render(*tests), "flaky") == (
+        "a: test_x[case3] 3/10, test_x[case4] 4/10, test_x[case5] 5/10, test_x[case6] 6/10 and 3 more"
+    )
+    assert note(render(*samples(1, 2, case="refund\x1b[31m")), "flaky") == "a: refund [31m 1/2"
+    assert note(render(*samples(2, 2), *samples(0, 2, name="b")), "flaky") == ""
+
+
+def test_samples_that_are_identical_are_told_of_by_candidate() -> None:
+    same = samples(2, 2, calls=[call(digest="x")])
+    text = render(*same, *samples(1, 1, "b", asked=2, calls=[call(digest="x")]))
+    assert "a: samples are identical, as at temperature 0; a higher one shows what varies" in note(text, "repeats")
+    assert "identical" not in render(*samples(2, 2, calls=[call()]))

@@ -1,0 +1,252 @@
+"""Independent samples of one case: how they are named, and what the case comes to over all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean, stdev
+from typing import Any
+
+from pytest_llmeval.cassettes.paths import without_candidate
+from pytest_llmeval.display import shorten
+from pytest_llmeval.errors import ConfigError
+from pytest_llmeval.records import TestRecord
+from pytest_llmeval.stats import pass_at_k, pass_hat_k
+
+#: Outcomes of samples that passed, and of all that say anything about the candidate.
+PASSED = ("passed", "xpassed")
+VERDICTS = (*PASSED, "failed", "xfailed")
+# 0.1 + 0.2 is not 0.3, and nobody should have to know.
+ROUNDING = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Which of several independent samples of one case a test is.
+
+    Attributes:
+        number: From 1.
+        of: How many were asked for.
+        min_pass_rate: Share of the samples that has to pass, if not each one has to pass by itself.
+    """
+
+    number: int
+    of: int
+    min_pass_rate: float | None = None
+
+    @property
+    def id(self) -> str:
+        """Part of the test id. The first sample has none: it is the test as it was before it was repeated."""
+        return f"sample{self.number}"
+
+
+def samples_of(args: Sequence[Any], kwargs: Mapping[str, Any], asked: int) -> list[Sample]:
+    """Return the samples that the marker `llm_repeat` asks for.
+
+    Args:
+        args: Its positional arguments.
+        kwargs: Its keyword arguments.
+        asked: How many samples are asked for where the marker does not say.
+
+    Raises:
+        ConfigError: Arguments that cannot be used.
+
+    >>> samples_of([2], {"min_pass_rate": 0.5}, asked=1)
+    [Sample(number=1, of=2, min_pass_rate=0.5), Sample(number=2, of=2, min_pass_rate=0.5)]
+    """
+    given = ", ".join([*map(shorten, args), *(f"{name}={shorten(value)}" for name, value in kwargs.items())])
+    n, rate = (args[0] if args else kwargs.get("n", asked)), kwargs.get("min_pass_rate")
+    if len(args) > 1 or kwargs.keys() - {"n", "min_pass_rate"} or (args and "n" in kwargs):
+        raise ConfigError(f"llm_repeat({given}): it takes n and min_pass_rate: llm_repeat(10, min_pass_rate=0.8).")
+    if not isinstance(n, int) or isinstance(n, bool) or n < 1:
+        raise ConfigError(f"llm_repeat({given}): write how many samples as a whole number from 1: llm_repeat(10).")
+    number = isinstance(rate, int | float) and not isinstance(rate, bool)
+    if rate is not None and not (number and 0 < rate <= 1):
+        raise ConfigError(
+            f"llm_repeat({given}): write the share of samples that has to pass as a number above 0, up to 1: "
+            "min_pass_rate=0.8."
+        )
+    return [Sample(number, n, rate) for number in range(1, n + 1)]
+
+
+def case_nodeid(nodeid: str, number: int | None) -> str:
+    """Return the node id of a sample's case, which is that of its first sample.
+
+    >>> case_nodeid("test_x.py::test_x[smol-case1-sample3]", 3)
+    'test_x.py::test_x[smol-case1]'
+    """
+    if number is None or number == 1:
+        return nodeid
+    # xdist may have put the name of a group behind the id.
+    test, _, rest = nodeid.rpartition(f"-sample{number}]")
+    return f"{test}]{rest}"
+
+
+def sample_nodeid(case: str, number: int) -> str:
+    """Return the node id of one sample of a case.
+
+    >>> sample_nodeid("test_x.py::test_x[smol-case1]", 3)
+    'test_x.py::test_x[smol-case1-sample3]'
+    """
+    if number == 1:
+        return case
+    test, _, rest = case.rpartition("]")
+    return f"{test}-sample{number}]{rest}"
+
+
+@dataclass(frozen=True, slots=True)
+class CaseResult:
+    """One case with one candidate, over all of its samples; a test that is not repeated is a case of one sample.
+
+    Attributes:
+        nodeid: Node id of the case, which is that of its first sample.
+        name: Id of the case if it has one, else the test's name with what differs between tests.
+        samples: How many were asked for.
+        ran: How many ran and were not skipped.
+        passes, verdicts: Samples that passed, of those that passed or failed.
+        errors: Samples without a verdict: a call, the setup or the recording failed.
+        min_pass_rate: Share of the samples that has to pass; None if all of them have to.
+        score: Mean score of the samples, 0-1; None if none has one.
+        spread: Standard deviation of their scores (n - 1); None for fewer than two.
+        scores: Mean score by name.
+        weight: Weight of the case.
+        digests: What was answered, sample by sample, as `Call.digest` has it.
+    """
+
+    nodeid: str
+    candidate: str
+    name: str
+    samples: int
+    ran: int
+    passes: int
+    verdicts: int
+    errors: int
+    min_pass_rate: float | None
+    score: float | None
+    spread: float | None
+    scores: Mapping[str, float]
+    weight: float
+    digests: tuple[tuple[str | None, ...], ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether enough of the samples that passed or failed passed; never without one that did."""
+        return self.passes > 0 and rate_is_met(self.passes, self.verdicts, self.min_pass_rate)
+
+    @property
+    def flaky(self) -> bool:
+        """Whether some samples passed and others failed."""
+        return 0 < self.passes < self.verdicts
+
+
+def rate_is_met(passes: int, verdicts: int, min_pass_rate: float | None) -> bool:
+    """Whether enough samples passed: all of them, if no rate says otherwise.
+
+    >>> rate_is_met(8, 10, 0.8), rate_is_met(7, 10, 0.8), rate_is_met(9, 10, None)
+    (True, False, False)
+    """
+    wanted = 1.0 if min_pass_rate is None else min_pass_rate
+    return passes >= wanted * verdicts - ROUNDING
+
+
+def cases_of(tests: Iterable[TestRecord]) -> list[CaseResult]:
+    """Put the samples of each case together, in the order of their first samples.
+
+    >>> [case] = cases_of([TestRecord("test_x[a]", "a", score=1.0, sample=1, samples=2),
+    ...                    TestRecord("test_x[a-sample2]", "a", "failed", score=0.5, sample=2, samples=2)])
+    >>> case.passes, case.verdicts, case.score
+    (1, 2, 0.75)
+    """
+    groups: dict[tuple[str, str, int], list[TestRecord]] = {}
+    for number, test in enumerate(tests):
+        # Only samples belong together: of what else has one name, each is a case.
+        key = test.candidate, case_nodeid(test.nodeid, test.sample), number if test.sample is None else -1
+        groups.setdefault(key, []).append(test)
+    return [_case(nodeid, samples) for (_, nodeid, _), samples in groups.items()]
+
+
+def _case(nodeid: str, samples: Sequence[TestRecord]) -> CaseResult:
+    first = samples[0]
+    outcomes = [test.outcome for test in samples]
+    scores = [test.score for test in samples if test.score is not None]
+    names = {name: None for test in samples for name in test.scores}
+    return CaseResult(
+        nodeid=nodeid,
+        candidate=first.candidate,
+        name=first.case or without_candidate(nodeid.partition("::")[2] or nodeid, first.candidate),
+        samples=first.samples,
+        ran=sum(outcome not in ("skipped", "not_run") for outcome in outcomes),
+        passes=sum(outcome in PASSED for outcome in outcomes),
+        verdicts=sum(outcome in VERDICTS for outcome in outcomes),
+        errors=outcomes.count("error"),
+        min_pass_rate=first.min_pass_rate,
+        score=fmean(scores) if scores else None,
+        spread=stdev(scores) if len(scores) > 1 else None,
+        scores={name: fmean(test.scores[name] for test in samples if name in test.scores) for name in names},
+        weight=first.weight,
+        digests=tuple(tuple(call.digest for call in test.calls) for test in samples if test.outcome in VERDICTS),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Repeats:
+    """What the repeated cases of one candidate come to.
+
+    Attributes:
+        samples: Fewest and most samples that were asked for.
+        cases: How many cases were repeated.
+        counted: Cases with at least `k` samples that passed or failed: those that the figures of `k` samples are of.
+        pass_at_1: Mean share of samples that passed; None if no sample passed or failed.
+        k: Samples that `pass_at_k` and `pass_hat_k` are of, which is the fewest that were asked for.
+        pass_at_k: Chance that at least one of k samples passes, on average over cases; None if no case counted.
+        pass_hat_k: Chance that all k samples pass, likewise.
+        spread: Mean standard deviation of the scores of a case's samples; None without two scores of one case.
+        identical: Whether the samples of each case were answered with the same texts.
+        flaky: Cases some of whose samples passed and others failed: the lowest share of passes first.
+    """
+
+    samples: tuple[int, int]
+    cases: int
+    counted: int
+    pass_at_1: float | None
+    k: int
+    pass_at_k: float | None
+    pass_hat_k: float | None
+    spread: float | None
+    identical: bool
+    flaky: tuple[CaseResult, ...]
+
+
+def repeats_of(cases: Iterable[CaseResult]) -> Repeats | None:
+    """Return what those cases come to that were repeated; None without one."""
+    repeated = [case for case in cases if case.samples > 1]
+    if not repeated:
+        return None
+    asked = [case.samples for case in repeated]
+    k = min(asked)
+    counted = [(case.verdicts, case.passes, k) for case in repeated if case.verdicts >= k]
+    spreads = [case.spread for case in repeated if case.spread is not None]
+    return Repeats(
+        samples=(k, max(asked)),
+        cases=len(repeated),
+        counted=len(counted),
+        pass_at_1=_mean(case.passes / case.verdicts for case in repeated if case.verdicts),
+        k=k,
+        pass_at_k=_mean(pass_at_k(*each) for each in counted),
+        pass_hat_k=_mean(pass_hat_k(*each) for each in counted),
+        spread=_mean(spreads),
+        identical=_identical(repeated),
+        flaky=tuple(sorted((case for case in repeated if case.flaky), key=lambda case: case.passes / case.verdicts)),
+    )
+
+
+def _mean(values: Iterable[float]) -> float | None:
+    known = list(values)
+    return fmean(known) if known else None
+
+
+def _identical(cases: Sequence[CaseResult]) -> bool:
+    several = [case.digests for case in cases if len(case.digests) > 1]
+    # A text that is not known, or no call at all, says nothing.
+    told = all(digests[0] and None not in digests[0] for digests in several)
+    return bool(several) and told and all(set(digests) == {digests[0]} for digests in several)
