@@ -20,6 +20,7 @@ from pytest_llmeval.providers.base import OMIT, Provider, Request
 from pytest_llmeval.questions import messages_of, own_request
 from pytest_llmeval.records import Call, running_log
 from pytest_llmeval.response import Cost, Response
+from pytest_llmeval.tariffs import Tariff, asking
 
 Question = str | Sequence[Mapping[str, Any]] | Case
 
@@ -103,10 +104,13 @@ class LLM:
         request = self._request(
             question, _given(params, prompt, system, temperature, max_tokens, stream, schema, tools)
         )
+        token = asking.set(self._tariff())
         try:
             response = self.provider.complete(request)
         except Exception as exc:
             raise self._failed(exc) from None
+        finally:
+            asking.reset(token)
         return self._note(response)
 
     async def acomplete(
@@ -128,10 +132,13 @@ class LLM:
         request = self._request(
             question, _given(params, prompt, system, temperature, max_tokens, stream, schema, tools)
         )
+        token = asking.set(self._tariff())
         try:
             response = await self.provider.acomplete(request)
         except Exception as exc:
             raise self._failed(exc) from None
+        finally:
+            asking.reset(token)
         return self._note(response)
 
     def complete_many(self, prompts: Sequence[Question], *, concurrency: int = 8, **request: Any) -> list[Response]:
@@ -189,6 +196,9 @@ class LLM:
             params={**values, **params},
             **known,
         )
+
+    def _tariff(self) -> Tariff:
+        return Tariff(self.candidate, self.provider.billing, self.provider.hosting)
 
     def _note(self, response: Response) -> Response:
         when = datetime.fromisoformat(response.recorded_at) if response.recorded_at else datetime.now(UTC)

@@ -126,4 +126,6 @@ class Collector:
         # Workers of xdist finish in any order; the report must not depend on it.
         tests.sort(key=lambda test: (case_nodeid(test.nodeid, test.sample), test.sample or 0))
         unpinned = {test.candidate: test.unpinned for test in tests if test.unpinned}
-        return Run(split_names(self._options.models), self._options.record, tests, unpinned)
+        budgeting = self._config.pluginmanager.get_plugin("llmeval_budget")
+        spending = budgeting.spending if budgeting is not None else None
+        return Run(split_names(self._options.models), self._options.record, tests, unpinned, spending)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pytest_llmeval.outcomes import outcome_of
+from pytest_llmeval.outcomes import NOT_RUN, outcome_of
 from pytest_llmeval.plugin import asks
 from pytest_llmeval.repeats import note_sample, selected_samples
 from pytest_llmeval.samples import case_nodeid
@@ -36,8 +36,10 @@ class Lifecycle:
 
         Raises:
             ConfigError: A marker that cannot be used.
+            BaseException: A fixture of the test has been refused.
         """
-        item.stash[TEST] = self._session.start(item)
+        item.stash[TEST] = test = self._session.start(item)
+        self._session.refuse_again(test, getattr(item, "fixturenames", ()))
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Learn how many samples of each case will run."""
@@ -112,8 +114,8 @@ class Lifecycle:
         report = yield
         if test is None:
             return report
-        test.tell_of_misses(report)
         _note_outcome(test, report, call)
+        test.tell_of_misses(report)
         if test.sample is not None:
             # While a test is called, its subtests report.
             note_sample(report, test, self._selected[case_nodeid(item.nodeid, test.sample.number)], self._calling)
@@ -130,7 +132,12 @@ class Lifecycle:
 
 def _note_outcome(test: RunningTest, report: pytest.TestReport, call: pytest.CallInfo[None]) -> None:
     error = call.excinfo.value if call.excinfo else None
+    if hasattr(error, NOT_RUN) and not test.cassette.refused:
+        # A wider fixture was refused for a test before this one, and pytest remembers that.
+        test.cassette.refused.append(str(error))
     outcome = outcome_of(test, report.when, report.outcome, error, xfail=hasattr(report, "wasxfail"))
     if outcome != test.outcome:
         test.outcome = outcome
-        test.message = None if error is None else str(error)
+        # Whoever swallows a refusal may raise something else, or nothing.
+        told = test.cassette.refused[0] if outcome == "not_run" else error
+        test.message = None if told is None else str(told)

@@ -7,12 +7,16 @@ import re
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+if TYPE_CHECKING:
+    from decimal import Decimal
+
 MODES = ("none", "once", "new", "stale", "all", "live")
 SUMMARIES = ("on", "off")
+UNKNOWN_PRICES = ("error", "ignore")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +30,7 @@ class Option:
     many: bool = False
     flag: bool = True
     ini: bool = True
+    switch: bool = False
 
     @property
     def dest(self) -> str:
@@ -48,6 +53,22 @@ OPTIONS = (
     ),
     Option("--llm-repeat", "independent samples of each test that asks a candidate: 10; default: 1", default="1"),
     Option("--llm-summary", "table of candidates at the end: on (default) or off", default="on", choices=SUMMARIES),
+    Option(
+        "--llm-max-cost",
+        "most that the calls of this run may cost, in USD: 5 or 0.50; what it does not reach is not run",
+    ),
+    Option(
+        "--llm-unknown-price",
+        "under --llm-max-cost, a call whose price is unknown is an error (default), or is made and counted: ignore",
+        default="error",
+        choices=UNKNOWN_PRICES,
+    ),
+    Option(
+        "--llm-dry-run",
+        "show what the tests will ask, what is recorded already, and what the rest costs; run nothing",
+        ini=False,
+        switch=True,
+    ),
     Option("--llm-cassette-dir", "folder of the recordings beside each test file", default="llm_cassettes", flag=False),
     Option("--llm-passthrough", "hosts (host or host:port) whose traffic is left alone", many=True, flag=False),
 )
@@ -66,6 +87,9 @@ class Options:
         max_age: How old a recording may be; None for any age.
         max_age_fails: Whether a test fails whose recording is older, instead of a line in the summary.
         repeat: How many independent samples of each test.
+        max_cost: Most that the calls of the run may cost, in USD; None for any amount.
+        unknown_price: ``error`` or ``ignore``: what becomes of calls without a price under `max_cost`.
+        dry_run: Whether to show what the run would ask and cost, instead of running it.
         cassette_dir: Name of the folder beside each test file, or an absolute path.
         passthrough: Hosts that are left alone.
         rootdir: pytest's rootdir.
@@ -81,6 +105,9 @@ class Options:
     max_age: timedelta | None
     max_age_fails: bool
     repeat: int
+    max_cost: Decimal | None
+    unknown_price: str
+    dry_run: bool
     cassette_dir: str
     passthrough: tuple[str, ...]
     rootdir: Path
@@ -103,6 +130,8 @@ def add_options(parser: pytest.Parser) -> None:
     for option in OPTIONS:
         if option.flag:
             keywords: dict[str, Any] = {"action": "append"} if option.many else {}
+            if option.switch:
+                keywords["action"] = "store_true"
             if option.choices:
                 keywords["choices"] = option.choices
             group.addoption(option.name, dest=option.dest, default=None, help=option.help, **keywords)
@@ -130,6 +159,9 @@ def read_options(config: pytest.Config) -> Options:
         max_age=max_age,
         max_age_fails=max_age_fails,
         repeat=_repeat(*values["llm_repeat"]),
+        max_cost=_max_cost(*values["llm_max_cost"]),
+        unknown_price=values["llm_unknown_price"][0],
+        dry_run=bool(values["llm_dry_run"][0]),
         cassette_dir=values["llm_cassette_dir"][0],
         passthrough=tuple(values["llm_passthrough"][0]),
         rootdir=config.rootpath,
@@ -142,7 +174,8 @@ def _value(config: pytest.Config, option: Option) -> tuple[Any, str]:
     """Return a value and where it was written; an empty string for the default."""
     if option.flag:
         given = config.getoption(option.dest)
-        if given:
+        # An empty text is no default: "--llm-max-cost=$BUDGET" must not run without one where BUDGET is not set.
+        if given or given == "":
             return given, option.name
     if option.ini:
         written = config.getini(option.dest)
@@ -183,3 +216,16 @@ def _repeat(written: str, source: str) -> int:
     if not re.fullmatch(r"[1-9][0-9]{0,5}", written.strip()):
         raise pytest.UsageError(f"{source}={written}: write how many samples as a whole number from 1: 10.")
     return int(written)
+
+
+def _max_cost(written: str | None, source: str) -> Decimal | None:
+    if written is None:
+        return None
+    match = re.fullmatch(r"\$?([0-9]{1,12}(\.[0-9]{1,12})?|\.[0-9]{1,12})", written.strip())
+    if match is None:
+        raise pytest.UsageError(
+            f"{source}={written}: write an amount of USD, 0 or more, with a point for cents: 5, 0.50 or 1200."
+        )
+    from decimal import Decimal
+
+    return Decimal(match[1])

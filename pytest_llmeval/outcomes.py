@@ -9,6 +9,8 @@ from pytest_llmeval.errors import ConfigError, ProviderError
 if TYPE_CHECKING:
     from pytest_llmeval.session import RunningTest
 
+#: Attribute of a report, and of the exception before it, of a test that the budget did not reach for.
+NOT_RUN = "llmeval_not_run"
 SEVERITY = (None, "skipped", "passed", "xpassed", "xfailed", "failed", "error")
 
 
@@ -22,6 +24,8 @@ def outcome_of(
     """
     if test.cassette.misses or test.unwritten:
         return "error"
+    if test.cassette.refused:
+        return "not_run"
     now: str | None = None
     if when != "teardown" and xfail:
         now = "xfailed" if outcome == "skipped" else "xpassed"

@@ -59,6 +59,14 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", marker)
     options = config.stash[OPTIONS] = read_options(config)
     config.stash[CANDIDATES], config.stash[ITEMS] = {}, []
+    if options.max_cost is not None:
+        from pytest_llmeval.budgeting import Budgeting
+
+        config.pluginmanager.register(Budgeting(config, options, options.max_cost), "llmeval_budget")
+    if options.max_cost is not None or options.dry_run:
+        from pytest_llmeval.planning import Planning
+
+        config.pluginmanager.register(Planning(config, options, lambda: _session(config)), "llmeval_plan")
     if options.models_from == "--llm-models":
         _candidates(config, options.models, pytest.UsageError)
     if not hasattr(config, "workerinput"):
@@ -226,7 +234,14 @@ def _session(config: pytest.Config) -> EvalSession:
         from pytest_llmeval.settings import load_settings
         from pytest_llmeval.widefixtures import WideFixtures
 
-        session = EvalSession(config.stash[OPTIONS], load_settings(config.rootpath), Hooks.of(config), _fail)
+        budgeting = config.pluginmanager.get_plugin("llmeval_budget")
+        session = EvalSession(
+            config.stash[OPTIONS],
+            load_settings(config.rootpath),
+            Hooks.of(config),
+            _fail,
+            budgeting.budget if budgeting is not None else None,
+        )
         config.stash[LIFECYCLE] = Lifecycle(session)
         config.pluginmanager.register(config.stash[LIFECYCLE], "llmeval_lifecycle")
         config.pluginmanager.register(WideFixtures(session), "llmeval_wide_fixtures")

@@ -154,6 +154,16 @@ def _by_genai_prices(billing: str, models: Iterable[str | None], usage: Usage, w
     return _unknown(f"genai-prices does not know {' or '.join(map(repr, asked))} of {billing!r}")
 
 
+def context_window(billing: str, model: str) -> int | None:
+    """Return how many tokens a model can hold, as genai-prices has it; None if it does not say.
+
+    >>> context_window("openai", "gpt-4o-mini")
+    128000
+    """
+    info = _published_model(billing, model)
+    return None if info is None else info.context_window
+
+
 @lru_cache(maxsize=1024)
 def _published_model(billing: str, model: str) -> ModelInfo | None:
     from genai_prices import Usage as NoUsage

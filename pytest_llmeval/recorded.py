@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
+from urllib.parse import urlsplit
 
 from pytest_llmeval.candidates import Candidate
 from pytest_llmeval.cassettes.format import Interaction
 from pytest_llmeval.cassettes.matching import json_body
 from pytest_llmeval.cassettes.sse import json_events
-from pytest_llmeval.errors import ConfigError
-from pytest_llmeval.prices import TotalCost, cost_of
-from pytest_llmeval.providers.endpoints import connection_of, endpoint_of
+from pytest_llmeval.prices import TotalCost
 from pytest_llmeval.providers.usage import anthropic_usage, openai_usage
 from pytest_llmeval.response import UNKNOWN_COST, Cost, Usage
+from pytest_llmeval.tariffs import Tariff, tariff_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,9 @@ def answer_of(interaction: Interaction) -> Answer:
             if isinstance(holder.get("usage"), dict):
                 usage |= {name: value for name, value in holder["usage"].items() if value is not None}
     counted = anthropic_usage(usage) if anthropic else openai_usage(usage)
+    if counted.output_tokens is None and urlsplit(interaction.uri).path.rstrip("/").endswith("/embeddings"):
+        # Nothing is written there, and so nothing is said of it.
+        counted = replace(counted, output_tokens=0)
     return Answer(asked, answered, counted, _amount(usage.get("cost")))
 
 
@@ -96,29 +99,21 @@ def cost_of_answer(interaction: Interaction, candidate: Candidate | None, when: 
         when: Date whose prices count; by default that of the recording, and now for one without a date.
     """
     answer = answer_of(interaction)
-    endpoint = endpoint_of(interaction.uri, candidate.provider if candidate else None)
-    if candidate is None:
-        if endpoint is None:
-            return UNKNOWN_COST
-        candidate = Candidate(answer.asked or "", endpoint.name, answer.asked or "")
-    billing, reports = None, False
-    hosting: str = candidate.hosting or "api"
-    if endpoint is not None:
-        try:
-            connection = connection_of(endpoint, candidate)
-        except ConfigError:
-            return UNKNOWN_COST
-        billing, hosting, reports = connection.billing, connection.hosting, connection.reports_cost
+    tariff = tariff_of(interaction.uri, candidate, answer.asked)
+    if tariff is None:
+        return UNKNOWN_COST
+    return cost_by(tariff, interaction, answer, when or interaction.recorded_at or datetime.now(UTC))
+
+
+def cost_by(tariff: Tariff, interaction: Interaction, answer: Answer, when: datetime) -> Cost:
+    """Return what an interaction costs by a tariff."""
     latency = interaction.meta.get("latency_ms")
-    return cost_of(
-        candidate,
+    return tariff.cost(
         answer.usage,
         model=answer.answered,
-        billing=billing,
-        hosting=hosting,
-        when=when or interaction.recorded_at or datetime.now(UTC),
+        when=when,
         latency_ms=latency if isinstance(latency, int | float) else None,
-        reported=answer.charged if reports else None,
+        charged=answer.charged,
     )
 
 

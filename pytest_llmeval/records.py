@@ -189,6 +189,36 @@ _RECORD_KEYS = {field.name: None for field in fields(TestRecord)}
 _CALL_VALUES, _RECORD_VALUES = attrgetter(*_CALL_KEYS), attrgetter(*_RECORD_KEYS)
 
 
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """How a run stands with its budget (``--llm-max-cost``); amounts in USD.
+
+    Attributes:
+        limit: Most that the run may spend.
+        spent: What calls have cost, those included that the code under test made by itself.
+        assumed: The most that other calls can have cost: they broke off, or their answers do not say what they used.
+        assumed_calls: How many those are.
+        unpriced: How many calls had no price, under ``--llm-unknown-price=ignore``.
+        held: What is set aside for calls on their way.
+    """
+
+    limit: str
+    spent: str = "0"
+    assumed: str = "0"
+    assumed_calls: int = 0
+    unpriced: int = 0
+    held: str = "0"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the figures as plain JSON types."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Spending:
+        """Build it from `to_json`'s output; keys of newer versions are passed over."""
+        return cls(**{key: value for key, value in data.items() if key in cls.__slots__})
+
+
 @dataclass(slots=True)
 class Run:
     """All test records of a run.
@@ -198,12 +228,14 @@ class Run:
         mode: Record mode of the run (``none``, ``once``, ``new``, ``all``, ``live``).
         tests: The records, by node id.
         unpinned: Model names that can move to another model without notice, by candidate.
+        budget: How the run stood with its budget at the end; None if it had none.
     """
 
     candidates: list[str] = field(default_factory=list)
     mode: str = "once"
     tests: list[TestRecord] = field(default_factory=list)
     unpinned: dict[str, str] = field(default_factory=dict)
+    budget: Spending | None = None
 
     def by_candidate(self) -> dict[str, list[TestRecord]]:
         """Return the records of each candidate: asked-for order first, then as they appear.

@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from pytest_llmeval.candidates import Candidate, is_unpinned, resolve_candidate, split_names
+from pytest_llmeval.candidates import Candidate, is_unpinned
 from pytest_llmeval.cassettes import transport, triggers
 from pytest_llmeval.cassettes.engine import Engine
 from pytest_llmeval.cassettes.logs import masked_logs
@@ -18,16 +18,19 @@ from pytest_llmeval.cassettes.store import Cassette, running_cassette
 from pytest_llmeval.client import LLM
 from pytest_llmeval.collected import candidate_of, case_of, case_request, nodeid_of, sample_of
 from pytest_llmeval.errors import CassetteError, ConfigError
+from pytest_llmeval.outcomes import NOT_RUN
 from pytest_llmeval.promptfiles import PromptFiles, Prompts
-from pytest_llmeval.providers.base import Provider, ProviderFactory
+from pytest_llmeval.providers.base import ProviderFactory
 from pytest_llmeval.providers.endpoints import ANTHROPIC, OPENAI_COMPATIBLE
 from pytest_llmeval.recordings import Recordings
 from pytest_llmeval.records import TestLog, TestRecord, running_log
+from pytest_llmeval.roster import Roster
 from pytest_llmeval.settings import Prices, Settings
 from pytest_llmeval.staleness import cost_again, why_again
 from pytest_llmeval.standins import MISSING_KEY, StandIns
 
 if TYPE_CHECKING:
+    from pytest_llmeval.budget import Budget
     from pytest_llmeval.cases import Case
     from pytest_llmeval.cassettes.format import Interaction
     from pytest_llmeval.cassettes.matching import HTTPRequest
@@ -50,10 +53,13 @@ class RunningTest:
     outcome: str | None = None
     message: str | None = None
     unwritten: bool = False
+    _told: int = 0
 
     def tell_of_misses(self, report: Any) -> None:
         """Make a report say that recordings are missing, whatever the code under test made of that."""
         misses = self.cassette.misses
+        if not misses and len(self.cassette.refused) > (self._told if report.when == "teardown" else 0):
+            self._tell_of_refusal(report)
         if misses and report.outcome == "skipped":
             # That a recording is missing is neither a reason to skip nor the failure that was expected.
             report.outcome, report.longrepr = "failed", misses[0]
@@ -62,6 +68,15 @@ class RunningTest:
         if crash is not None and misses and crash.message.endswith(misses[0]):
             # pytest repeats this in its last lines, where the nearest request and the command would bury the rest.
             crash.message = crash.message.partition("\n")[0]
+
+    def _tell_of_refusal(self, report: Any) -> None:
+        """Make a report say that the test was not run, whatever the code under test made of the refusal."""
+        self._told = len(self.cassette.refused)
+        path, line, _ = report.location
+        report.outcome = "skipped"
+        report.longrepr = path, (line or 0) + 1, f"Skipped: {self.cassette.refused[0]}"
+        vars(report).pop("wasxfail", None)
+        setattr(report, NOT_RUN, True)
 
 
 @dataclass(slots=True)
@@ -99,18 +114,24 @@ class EvalSession:
         settings: `[tool.llmeval]`.
         hooks: What other plugins add.
         fail: Raises pytest's own failure, which no SDK swallows or retries.
+        budget: What requests are paid from; None where nobody has set a limit.
     """
 
-    def __init__(self, options: Options, settings: Settings, hooks: Hooks, fail: Callable[[str], NoReturn]) -> None:
-        from pytest_llmeval.providers import builtin_providers
-
+    def __init__(
+        self,
+        options: Options,
+        settings: Settings,
+        hooks: Hooks,
+        fail: Callable[[str], NoReturn],
+        budget: Budget | None = None,
+    ) -> None:
         self.options = options
         self.settings = settings
-        self._factories = {**builtin_providers(), **hooks.providers}
-        self._prices = hooks.prices
-        self._providers: dict[Candidate, Provider] = {}
+        self.roster = Roster(settings.models, hooks.providers, hooks.prices)
         self._undo = contextlib.ExitStack()
         self.running: RunningTest | None = None
+        #: Messages of wider fixtures that the budget did not reach for, by name.
+        self.refused_fixtures: dict[str, str] = {}
         # Tests that something was done for before they began, by node id.
         self._prepared: dict[str, RunningTest] = {}
         self._interception: transport.Interception | None = None
@@ -124,8 +145,11 @@ class EvalSession:
             redact=hooks.redact,
             passthrough=frozenset(options.passthrough),
             max_age=options.max_age,
+            budget=budget,
         )
         self.prompt_files = PromptFiles(options.rootdir)
+        if budget is not None:
+            budget.candidates = self.roster.aliases
         self.recordings = Recordings(options, self.engine, settings.cassettes.ignore)
 
     def candidates(self, names: Iterable[str]) -> list[Candidate]:
@@ -134,10 +158,18 @@ class EvalSession:
         Raises:
             ConfigError: A name that stands for nothing.
         """
-        known, aliases = self._factories, self.settings.models
-        found = [resolve_candidate(name, known, aliases) for name in split_names(names)]
-        prices = [candidate.prices or self._prices.get(candidate.name) for candidate in found]
-        return [replace(candidate, prices=price) for candidate, price in zip(found, prices, strict=True)]
+        return self.roster.candidates(names)
+
+    @contextlib.contextmanager
+    def probing(self) -> Iterator[None]:
+        """Let requests be looked at before any test runs; clients that are built for that are not used again."""
+        self._intercept()
+        self.stand_ins.put()
+        try:
+            yield
+        finally:
+            self.stand_ins.take_away()
+            self.roster.close()
 
     def llm_of(self, item: Any, candidate: Candidate) -> LLM:
         """Return what asks a candidate in the name of a test, with the defaults of its markers.
@@ -147,12 +179,9 @@ class EvalSession:
         defaults: dict[str, Any] = {}
         for marker in reversed(list(item.iter_markers("llm_params"))):
             defaults.update(marker.kwargs)
-        provider = self._providers.get(candidate)
-        if provider is None:
-            provider = self._providers[candidate] = self._factories[candidate.provider](candidate)
         return LLM(
             candidate,
-            provider,
+            self.roster.provider(candidate),
             defaults,
             for_cases=case_request(item),
             prompts=Prompts(self.prompt_files, item.path.parent),
@@ -193,6 +222,13 @@ class EvalSession:
         test.outer = running_cassette.enter(test.cassette), running_log.enter(test.log)
         self.running = test
         return test
+
+    def refuse_again(self, test: RunningTest, fixtures: Iterable[str]) -> None:
+        """Refuse a test one of whose wider fixtures the budget did not reach for: what that holds is not whole."""
+        found = next((self.refused_fixtures[name] for name in fixtures if name in self.refused_fixtures), None)
+        if found is not None and self.engine.budget is not None:
+            test.cassette.refused.append(found)
+            self.engine.budget.refuse(found)
 
     def _intercept(self) -> None:
         if self._interception is not None:
@@ -246,10 +282,13 @@ class EvalSession:
         running_cassette.enter(outer)
         if self.running is not None:
             self.running.cassette.misses += cassette.misses
+            self.running.cassette.refused += cassette.refused
             self.running.fixtures.append(cassette)
         cassette.close(passed=passed)
         if cassette.misses:
             self.engine.fail(cassette.misses[0])
+        if cassette.refused and self.engine.budget is not None:
+            self.engine.budget.refuse(cassette.refused[0])
 
     def _running_command(self) -> str:
         return self.running.cassette.command if self.running is not None else "pytest"
@@ -322,9 +361,7 @@ class EvalSession:
             self.finish(self.running, interrupted=True)
         self.stand_ins.take_away()
         self._undo.close()
-        for provider in self._providers.values():
-            with contextlib.suppress(Exception):
-                provider.close()
+        self.roster.close()
 
 
 def _too_old(*cassettes: Cassette) -> list[str]:

@@ -55,6 +55,9 @@ class WideFixtures:
                 return (yield)
         finally:
             fixturedef.addfinalizer(at_end.enter)
+            if test is not None and test.cassette.refused:
+                # Whether it swallowed the refusal or not: pytest may think that it was set up well.
+                self._session.refused_fixtures[fixturedef.argname] = test.cassette.refused[0]
 
     def _place(self, fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest) -> tuple[Path, str, str]:
         """Return where the fixture is at home, its name, and the class that it belongs to."""

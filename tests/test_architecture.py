@@ -18,21 +18,24 @@ PACKAGE = "pytest_llmeval"
 LAYERS = {
     "values": "errors candidates cases response records running options settings standins stats display",
     "logic": (
-        "cassettes providers prices recorded jsontext checks compare comparators fieldscores scoring samples "
-        "projectfiles images casefiles caseids caserows datasets templates promptfiles questions"
+        "cassettes providers prices tariffs recorded bounds ledger budget jsontext checks compare comparators "
+        "fieldscores scoring samples projectfiles images casefiles caseids caserows datasets templates promptfiles "
+        "questions"
     ),
-    "doing": "client collected inventory recordings staleness session outcomes",
+    "doing": "client collected inventory recordings staleness roster session outcomes plan",
     "output": "reports",
     "pytest side": (
-        "hookspecs collector lifecycle masking parametrizing repeats widefixtures plugin collecting casescommand cli"
+        "hookspecs workerlink collector lifecycle masking parametrizing repeats widefixtures budgeting planning plugin "
+        "collecting casescommand cli"
     ),
 }
 
 #: Who may import what is neither ours nor in the standard library. `plugin` is loaded in every run of every project,
 #: so that nothing in here but pytest may be needed at its import.
 IMPORTERS = {
-    "pytest": "collecting hookspecs lifecycle options parametrizing plugin repeats",
-    "pluggy": "collector masking widefixtures",
+    "pytest": "budgeting collecting hookspecs lifecycle options parametrizing planning plugin repeats",
+    "pluggy": "collector masking widefixtures workerlink",
+    "anyio": "budget",
     "vcr": "cassettes.others",
     "yaml": "casefiles cassettes.format cassettes.leaves cassettes.plainyaml",
     "openai": "providers.openai",
@@ -51,8 +54,9 @@ IMPORTERS = {
 
 #: These load what takes long to import, and are themselves imported where they are needed, inside of functions.
 LAZY = (
-    "cassettes.others providers.openai providers.anthropic reports.terminal reports.inventory session settings "
-    "collecting collector lifecycle masking repeats widefixtures hookspecs parametrizing datasets templates"
+    "cassettes.others providers.openai providers.anthropic reports.terminal reports.inventory reports.plan session "
+    "settings collecting collector lifecycle masking repeats widefixtures hookspecs parametrizing datasets templates "
+    "budgeting planning"
 )
 
 LONGEST_FILE = 400

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn, Protocol
 
 from pytest_llmeval.cassettes.format import Interaction
 from pytest_llmeval.cassettes.matching import HTTPRequest
 from pytest_llmeval.cassettes.redact import SecretScanner
+
+if TYPE_CHECKING:
+    from pytest_llmeval.cassettes.exchange import Exchange
+    from pytest_llmeval.cassettes.store import Cassette
 
 MODES = {
     "none": "replay only, no network",
@@ -19,6 +23,30 @@ MODES = {
     "all": "record everything again",
     "live": "no recordings: ask, keep nothing",
 }
+
+
+class Budget(Protocol):
+    """What a request that will be sent must be paid from."""
+
+    def hold(self, exchange: Exchange, body: bytes) -> None:
+        """Set money aside for a request, or raise."""
+        ...
+
+    async def ahold(self, exchange: Exchange, body: bytes) -> None:
+        """Do what `hold` does, without holding up the event loop."""
+        ...
+
+    def refuse(self, message: str) -> NoReturn:
+        """Raise what no SDK swallows or retries, and pytest does not count as a failure."""
+        ...
+
+    def watches(self, host: str) -> bool:
+        """Whether a host takes money."""
+        ...
+
+    def close(self, cassette: Cassette) -> None:
+        """Settle what a cassette has left open."""
+        ...
 
 
 @dataclass(slots=True)
@@ -33,6 +61,7 @@ class Engine:
         max_age: How old a recording may be; None for any age.
         now: When the run began.
         late: Messages of requests that came after their test had ended.
+        budget: What requests are paid from; None where nobody has set a limit.
     """
 
     fail: Callable[[str], NoReturn]
@@ -42,6 +71,7 @@ class Engine:
     max_age: timedelta | None = None
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
     late: list[str] = field(default_factory=list)
+    budget: Budget | None = None
 
     def take_late(self) -> list[str]:
         """Return the messages of requests that came after their test had ended, once."""

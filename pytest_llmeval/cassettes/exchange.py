@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pytest_llmeval.cassettes import redact, sse
 from pytest_llmeval.cassettes.format import Interaction, header
@@ -16,6 +16,18 @@ from pytest_llmeval.response import Timing
 
 if TYPE_CHECKING:
     from pytest_llmeval.cassettes.store import Cassette
+
+
+class Hold(Protocol):
+    """What is set aside for a request that costs money."""
+
+    def answered(self, status: int, headers: dict[str, list[str]], content: bytes) -> None:
+        """Take the whole answer, which says what it cost."""
+        ...
+
+    def failed(self, reason: str) -> None:
+        """Note that there is no whole answer."""
+        ...
 
 
 @dataclass(slots=True)
@@ -28,6 +40,7 @@ class Exchange:
     recorded: Interaction | None = None
     timing: Timing = field(default_factory=Timing)
     drain: Callable[[], None] | None = None
+    hold: Hold | None = None
     started: float = field(default_factory=perf_counter)
 
     def elapsed_ms(self) -> float:
@@ -38,6 +51,11 @@ class Exchange:
     def keeps(self) -> bool:
         """Whether the answer will be recorded."""
         return self.slot >= 0
+
+    @property
+    def wants_answer(self) -> bool:
+        """Whether the answer is to be looked at when it is whole."""
+        return self.slot >= 0 or self.hold is not None
 
     def done(
         self,
@@ -51,6 +69,8 @@ class Exchange:
         self.timing.latency_ms = self.timing.position_ms = self.elapsed_ms()
         headers = list(headers)
         self.cassette.engine.scanner.learn_answer(headers, content)
+        if self.hold is not None:
+            self.hold.answered(status, redact.kept_headers(headers, redact.RESPONSE_HEADERS), content)
         if not self.keeps:
             return
         kept = redact.kept_headers(headers, redact.RESPONSE_HEADERS)
@@ -78,8 +98,19 @@ class Exchange:
 
     def failed(self, reason: str) -> None:
         """Note that there is no whole, good answer; nothing is recorded."""
+        if self.hold is not None:
+            self.hold.failed(reason)
         if self.keeps:
             self.cassette.drop(self, reason)
+
+    def left(self, status: int, headers: Iterable[tuple[str, str]], content: bytes) -> None:
+        """Note that the reader has closed an answer that is not recorded; the SDKs do so at a stream's last event."""
+        if self.hold is None:
+            return
+        if status >= 400 or sse.read_stream(content).finished:
+            self.hold.answered(status, redact.kept_headers(list(headers), redact.RESPONSE_HEADERS), content)
+        else:
+            self.hold.failed("closed early")
 
     def _meta(self, interaction: Interaction, chunks: list[tuple[float, int]] | None) -> dict[str, Any]:
         timing = self.timing

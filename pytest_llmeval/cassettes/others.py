@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -23,10 +24,12 @@ from pytest_llmeval.cassettes.transport import cassette_for, refuse_missing_key
 class BoundCassette(VCRCassette):  # type: ignore[misc]  # vcrpy ships no types
     """What vcrpy's stubs take for a cassette: each request goes to the store of the test that runs."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, waits: bool) -> None:
+        """Make one; `waits` is whether a request may wait here for its turn, as it may not in an event loop."""
         super().__init__(path, skip_patchers=("httpx", "httpx2", "aiohttp"))
         # By identity, as the stubs ask several times about one request; kept with it, so that the id is not reused.
         self._exchanges: dict[int, tuple[VCRRequest, Exchange | None]] = {}
+        self._waits = waits
 
     @property
     def write_protected(self) -> bool:
@@ -79,8 +82,32 @@ class BoundCassette(VCRCassette):  # type: ignore[misc]  # vcrpy ships no types
                 exchange = cassette.open(_seen(request))
                 if exchange.recorded is None:
                     refuse_missing_key(cassette, exchange)
+                    if cassette.engine.budget is not None and self._waits:
+                        cassette.engine.budget.hold(exchange, _seen(request).body)
             self._exchanges[id(request)] = (request, exchange)
         return self._exchanges[id(request)][1]
+
+    def broke(self, exc: BaseException) -> None:
+        """Give back what was set aside for a request that broke off."""
+        for _, exchange in self._exchanges.values():
+            if exchange is not None and exchange.hold is not None:
+                exchange.hold.failed(_root(exc))
+
+    async def ahold(self) -> None:
+        """Set money aside for the request that is to be sent."""
+        for request, exchange in list(self._exchanges.values()):
+            budget = None if exchange is None else exchange.cassette.engine.budget
+            if exchange is not None and budget is not None:
+                await budget.ahold(exchange, _seen(request).body)
+
+
+def _root(exc: BaseException) -> str:
+    """Return the name of the error at the root of another: urllib3 keeps that as a reason, others as a cause."""
+    while inner := getattr(exc, "reason", None) or exc.__cause__ or exc.__context__:
+        if not isinstance(inner, BaseException):
+            break
+        exc = inner
+    return type(exc).__name__
 
 
 def _seen(request: VCRRequest) -> HTTPRequest:
@@ -130,7 +157,9 @@ def _decoded(response: dict[str, Any]) -> dict[str, Any]:
 def patch_for(cassette: Cassette) -> None:
     """Put vcrpy's patchers in place until this cassette closes."""
     with ExitStack() as stack:
-        for patcher in CassettePatcherBuilder(BoundCassette(str(cassette.path))).build():
+        bound = BoundCassette(str(cassette.path), waits=True)
+        cassette.others_broke = bound.broke
+        for patcher in CassettePatcherBuilder(bound).build():
             stack.enter_context(patcher)
         cassette.vcr_patches = stack.pop_all()
 
@@ -139,4 +168,15 @@ def aiohttp_request(original: Callable[..., Any]) -> Callable[..., Any]:
     """Return aiohttp's request method wrapped in vcrpy's stub, for one call."""
     from vcr.stubs.aiohttp_stubs import vcr_request
 
-    return vcr_request(BoundCassette("aiohttp"), original)  # type: ignore[no-any-return]
+    bound = BoundCassette("aiohttp", waits=False)
+
+    @functools.wraps(original)
+    async def send(*args: Any, **kwargs: Any) -> Any:
+        await bound.ahold()
+        try:
+            return await original(*args, **kwargs)
+        except BaseException as exc:
+            bound.broke(exc)
+            raise
+
+    return vcr_request(bound, send)  # type: ignore[no-any-return]

@@ -27,10 +27,11 @@ def refuse_elsewhere(cassette: Cassette, host: str) -> None:
     Raises:
         CassetteError: It does. Not pytest's own failure, which cannot be sent to the process that waits for an answer.
     """
-    if running_cassette.is_elsewhere and cassette.mode != "live":
+    if running_cassette.is_elsewhere and (cassette.mode != "live" or cassette.engine.budget is not None):
         _refuse(
             f"{host} was asked from process {os.getpid()}, which a test has started ({cassette.command}): what other "
-            "processes ask is neither recorded nor replayed. Ask from threads, or name the host in llm_passthrough."
+            "processes ask is neither recorded nor replayed, nor counted in a budget. Ask from threads, or name the "
+            "host in llm_passthrough."
         )
 
 
@@ -62,7 +63,9 @@ def patch_spawn(module: ModuleType) -> Callable[[], None]:
         cassette = running_cassette.get()
         if cassette is not None:
             passthrough = tuple(sorted(cassette.engine.passthrough))
-            data["llmeval_test"] = _Test(str(cassette.path), cassette.mode, cassette.command, passthrough, os.getpid())
+            # Mode live lets other processes ask, where no budget would miss that.
+            mode = cassette.mode if cassette.engine.budget is None else "none"
+            data["llmeval_test"] = _Test(str(cassette.path), mode, cassette.command, passthrough, os.getpid())
         return data
 
     return replace(module, "get_preparation_data", get_preparation_data)

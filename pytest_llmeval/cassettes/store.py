@@ -43,6 +43,7 @@ class Cassette:
 
     Attributes:
         misses: Messages of requests that had no recording, in case the code under test swallows the failure.
+        refused: Messages of requests that the budget did not reach for, in case the code under test swallows that.
         missed: ``stale`` or ``missing`` after a miss: whether there was a recording.
         unkept: Why answers were not worth keeping, once the test is over.
         unread: Where answers came from that were not read to their end when the test ended, so are not recorded.
@@ -71,6 +72,7 @@ class Cassette:
         self._command = command
         self.elsewhere = elsewhere
         self.misses: list[str] = []
+        self.refused: list[str] = []
         self.missed: str | None = None
         self.unkept: list[str] = []
         self.unread: list[str] = []
@@ -78,6 +80,7 @@ class Cassette:
         self.renamed_from: Path | None = None
         self.closed = self.wide = False
         self.vcr_patches: contextlib.ExitStack | None = None
+        self.others_broke: Callable[[BaseException], None] | None = None
         self._patched = False
         self._lock = threading.RLock()
         self._damaged = False
@@ -252,6 +255,8 @@ class Cassette:
             self.closed = True
             if self.vcr_patches is not None:
                 self.vcr_patches.close()
+            if self.engine.budget is not None:
+                self.engine.budget.close(self)
             for slot, exchange in self._open.items():
                 self._failed[slot] = "the test ended before the answer did"
                 self.unread.append(scrub_uri(exchange.request.uri))

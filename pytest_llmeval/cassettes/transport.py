@@ -112,6 +112,8 @@ def _sync_handler(module: Any, original: Callable[..., Any], streams: Any) -> Ca
         if exchange.recorded is not None:
             return _replayed(module, streams.replay, exchange, exchange.recorded)
         refuse_missing_key(cassette, exchange)
+        if cassette.engine.budget is not None:
+            cassette.engine.budget.hold(exchange, request.content)
         token = lets_through.set(True)
         try:
             response = original(self, request)
@@ -136,6 +138,8 @@ def _async_handler(module: Any, original: Callable[..., Any], streams: Any) -> C
         if exchange.recorded is not None:
             return _replayed(module, streams.replay, exchange, exchange.recorded)
         refuse_missing_key(cassette, exchange)
+        if cassette.engine.budget is not None:
+            await cassette.engine.budget.ahold(exchange, request.content)
         token = lets_through.set(True)
         try:
             response = await original(self, request)
@@ -302,7 +306,7 @@ class _Copy:
         """Keep a part."""
         offset = self.exchange.elapsed_ms()
         self.exchange.timing.position_ms = offset
-        if self.exchange.keeps:
+        if self.exchange.wants_answer:
             self._parts.append(chunk)
             self._chunks.append((offset, len(chunk)))
         return chunk
@@ -321,6 +325,12 @@ class _Copy:
         if not self.ended:
             self.ended = True
             self.exchange.failed(type(exc).__name__)
+
+    def left(self) -> None:
+        """Note that the reader is gone."""
+        if not self.ended:
+            self.ended = True
+            self.exchange.left(self.inner.status_code, self.inner.headers.multi_items(), b"".join(self._parts))
 
 
 class _Tee:
@@ -352,6 +362,7 @@ class _Tee:
         except Exception as exc:  # the reader has left: what breaks now is not its concern
             self._copy.broke(exc)
         finally:
+            self._copy.left()
             self._copy.inner.close()
 
 
@@ -383,4 +394,5 @@ class _AsyncTee:
         except Exception as exc:  # the reader has left: what breaks now is not its concern
             self._copy.broke(exc)
         finally:
+            self._copy.left()
             await self._copy.inner.aclose()

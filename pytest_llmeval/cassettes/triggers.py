@@ -97,6 +97,8 @@ def _patch_http_client(module: ModuleType) -> Callable[[], None]:
         cassette = cassette_for(self.host, self.port)
         if cassette is not None and cassette.closed:
             cassette.too_late(self.host)
+        if cassette is not None and cassette.vcr_patches is None:
+            _refuse_unwatched(cassette, self.host)
         # With vcrpy's patchers in place, its stubs have looked the request up and want it sent.
         if cassette is not None and cassette.vcr_patches is None and cassette.mode != "live" and cassette.replay_only:
             message = (
@@ -108,6 +110,17 @@ def _patch_http_client(module: ModuleType) -> Callable[[], None]:
         return original(self)
 
     return replace(connection, "connect", connect)
+
+
+def _refuse_unwatched(cassette: Cassette, host: str) -> None:
+    """Fail a request that costs money and that no budget can see."""
+    if cassette.engine.budget is not None and cassette.engine.budget.watches(host):
+        message = (
+            f"http.client wants to reach {host}, where a budget (--llm-max-cost) cannot see what is asked. Use "
+            "urllib.request, requests or httpx."
+        )
+        cassette.misses.append(message)
+        cassette.engine.fail(message)
 
 
 @contextmanager
@@ -126,6 +139,10 @@ def _one_at_a_time(cassette: Cassette, host: str) -> Iterator[None]:
 
             patch_for(cassette)
         yield
+    except BaseException as exc:
+        if cassette.others_broke is not None:
+            cassette.others_broke(exc)
+        raise
     finally:
         _lock.release()
 

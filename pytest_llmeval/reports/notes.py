@@ -10,6 +10,7 @@ from decimal import Decimal
 from pytest_llmeval.errors import ERROR_KINDS
 from pytest_llmeval.prices import TotalCost
 from pytest_llmeval.records import Run
+from pytest_llmeval.reports.budget import budget_note
 from pytest_llmeval.reports.columns import one_line
 from pytest_llmeval.reports.summary import CandidateSummary
 from pytest_llmeval.samples import Repeats
@@ -30,6 +31,7 @@ def notes(run: Run, rows: Rows) -> list[Note]:
         *_errors(rows),
         *_repeats(rows),
         *_flaky(rows),
+        *_budget(run),
         *_replayed(rows),
         *_cost(rows),
         *_by_cost_status(rows, "unknown", "unpriced"),
@@ -108,6 +110,12 @@ def _flaky(rows: Rows) -> Iterator[Note]:
         if row.repeats is not None and row.repeats.flaky:
             cases = [f"{_clip(case.name)} {case.passes}/{case.verdicts}" for case in row.repeats.flaky]
             yield "flaky", f"{_clip(row.name)}: {_join(cases)}"
+
+
+def _budget(run: Run) -> Iterator[Note]:
+    text = budget_note(run)
+    if text is not None:
+        yield "budget", text
 
 
 def _replayed(rows: Rows) -> Iterator[Note]:

@@ -15,7 +15,7 @@ from rich.text import Text
 from pytest_llmeval.records import Run
 from pytest_llmeval.reports.columns import Column, columns, one_line
 from pytest_llmeval.reports.notes import Note, notes
-from pytest_llmeval.reports.summary import CandidateSummary, summarize
+from pytest_llmeval.reports.summary import summarize
 
 GAP = 2
 NAME_HEAD = "candidate"
@@ -45,16 +45,17 @@ def render_summary(run: Run, *, width: int, color: bool, brief: bool = False, en
     rows = summarize(run)
     if not rows:
         return ""
-    screen = _Screen(max(width, NARROWEST), color, encoding)
+    names = [row.name for row in rows]
+    screen = Screen(max(width, NARROWEST), color, encoding)
     if brief:
-        screen.table(rows, [_brief(column) for column in columns(rows) if column.brief is not None], head=False)
+        screen.table(names, [_brief(column) for column in columns(rows) if column.brief is not None], head=False)
     else:
-        screen.table(rows, columns(rows), head=True)
+        screen.table(names, columns(rows), head=True)
         screen.notes(notes(run, rows))
     return screen.text()
 
 
-class _Screen:
+class Screen:
     """A console of a fixed width that is written into a string."""
 
     def __init__(self, width: int, color: bool, encoding: str) -> None:
@@ -76,9 +77,9 @@ class _Screen:
             emoji=False,
         )
 
-    def table(self, rows: Sequence[CandidateSummary], built: Sequence[Column], *, head: bool) -> None:
+    def table(self, names: Sequence[str], built: Sequence[Column], *, head: bool) -> None:
         """Print the candidates' names and as many of the columns as fit."""
-        names = [self._plain(row.name) for row in rows]
+        names = [self._plain(name) for name in names]
         built = [replace(column, cells=tuple(map(self._plain, column.cells))) for column in built]
         shown, room = _fit(names, built, self._width, head=head)
         table = Table(

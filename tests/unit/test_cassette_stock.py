@@ -194,8 +194,9 @@ def test_damaged_json_is_refused_with_its_line(text: str, line: int, reason: str
         ("a: *b\n", "alias 'b' stands for nothing"),
         ("a: 1\n---\nb: 2\n", "a second document"),
         ("a: !!int x\n", "'x'"),
-        ("[" * 200_000, "nested too deeply"),
-        ("- " * 50_000, "nested too deeply"),
+        # Newer parsers have a limit of their own, and words of their own for it.
+        ("[" * 200_000, "nest"),
+        ("- " * 50_000, "nest"),
     ],
 )
 def test_what_is_no_plain_cassette_is_refused_with_its_line(text: str, reason: str) -> None:
