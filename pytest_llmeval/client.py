@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, overload
 
 from pytest_llmeval.candidates import Candidate
 from pytest_llmeval.cases import Case
 from pytest_llmeval.cassettes.turns import Turns
 from pytest_llmeval.errors import ProviderError
+from pytest_llmeval.pacing import Pace, PacedCall, call_of
 from pytest_llmeval.prices import cost_of
 from pytest_llmeval.promptfiles import PromptFiles, Prompts
 from pytest_llmeval.providers.base import OMIT, Provider, Request
 from pytest_llmeval.questions import messages_of, own_request
 from pytest_llmeval.records import Call, running_log
 from pytest_llmeval.response import Cost, Response
-from pytest_llmeval.tariffs import Tariff, asking
+from pytest_llmeval.tariffs import Tariff
+from pytest_llmeval.workers import run_at_once
 
 Question = str | Sequence[Mapping[str, Any]] | Case
 
@@ -44,6 +44,7 @@ class LLM:
         defaults: Keyword arguments of `complete` that hold where a call says nothing (`llm_params`).
         for_cases: Those that hold where a `Case` is asked (`llm_cases`); they go before `defaults`.
         prompts: Reads prompts that live in files; by default, those in the working directory.
+        pace: How much its endpoint takes at once.
     """
 
     def __init__(
@@ -54,10 +55,12 @@ class LLM:
         *,
         for_cases: Mapping[str, Any] | None = None,
         prompts: Prompts | None = None,
+        pace: Pace | None = None,
     ) -> None:
         self.candidate = candidate
         self.name = candidate.name
         self.provider = provider
+        self.pace = pace or Pace()
         self._defaults = dict(defaults or {})
         self._for_cases = dict(for_cases or {})
         self._prompts = prompts or Prompts(PromptFiles(Path.cwd()), Path.cwd())
@@ -101,17 +104,8 @@ class LLM:
         ...     assert "Paris" in llm.complete("What is the capital of France?", max_tokens=20).content
         """
         __tracebackhide__ = True
-        request = self._request(
-            question, _given(params, prompt, system, temperature, max_tokens, stream, schema, tools)
-        )
-        token = asking.set(self._tariff())
-        try:
-            response = self.provider.complete(request)
-        except Exception as exc:
-            raise self._failed(exc) from None
-        finally:
-            asking.reset(token)
-        return self._note(response)
+        given = _given(params, prompt, system, temperature, max_tokens, stream, schema, tools)
+        return self._ask(self._request(question, given))
 
     async def acomplete(
         self,
@@ -129,49 +123,102 @@ class LLM:
     ) -> Response:
         """Do what `complete` does, for ``async def`` tests."""
         __tracebackhide__ = True
-        request = self._request(
-            question, _given(params, prompt, system, temperature, max_tokens, stream, schema, tools)
-        )
-        token = asking.set(self._tariff())
-        try:
-            response = await self.provider.acomplete(request)
-        except Exception as exc:
-            raise self._failed(exc) from None
-        finally:
-            asking.reset(token)
-        return self._note(response)
+        given = _given(params, prompt, system, temperature, max_tokens, stream, schema, tools)
+        request = self._request(question, given)
+        with call_of(self.pace) as call, self._tariff().asked():
+            while True:
+                try:
+                    response = await self.provider.acomplete(request)
+                except Exception as exc:
+                    if not await call.aagain(exc):
+                        raise self._failed(exc, call) from None
+                else:
+                    return self._note(response, call)
 
-    def complete_many(self, prompts: Sequence[Question], *, concurrency: int = 8, **request: Any) -> list[Response]:
+    @overload
+    def complete_many(
+        self,
+        questions: Sequence[Question],
+        *,
+        concurrency: int | None = None,
+        on_error: Literal["raise"] = "raise",
+        **request: Any,
+    ) -> list[Response]: ...
+
+    @overload
+    def complete_many(
+        self,
+        questions: Sequence[Question],
+        *,
+        concurrency: int | None = None,
+        on_error: Literal["return"],
+        **request: Any,
+    ) -> list[Response | ProviderError]: ...
+
+    def complete_many(
+        self,
+        questions: Sequence[Question],
+        *,
+        concurrency: int | None = None,
+        on_error: Literal["raise", "return"] = "raise",
+        **request: Any,
+    ) -> Sequence[Response | ProviderError]:
         """Ask several questions at once, and return the answers in their order.
 
+        Calls that the endpoint refuses because it is asked too much are tried again until it takes them.
+
         Args:
-            prompts: What `complete` takes, each.
-            concurrency: Most requests in flight.
+            questions: What `complete` takes, each.
+            concurrency: Most requests in flight; not more than ``--llm-concurrency``, which is the default.
+            on_error: ``"return"`` puts the `ProviderError` of a call that failed in the place of its answer.
             **request: Keyword arguments of `complete`, the same for all.
 
         Raises:
             ProviderError: The first call that failed; the others are finished and recorded all the same.
+
+        >>> def test_capitals(llm, subtests):
+        ...     countries = {"France": "Paris", "Peru": "Lima"}
+        ...     replies = llm.complete_many([f"Capital of {name}?" for name in countries], on_error="return")
+        ...     for (name, capital), reply in zip(countries.items(), replies):
+        ...         with subtests.test(name):
+        ...             assert capital in str(reply)
         """
         __tracebackhide__ = True
-
+        if on_error not in ("raise", "return"):
+            raise ValueError(f"complete_many(on_error={on_error!r}): write 'raise' or 'return'.")
+        requests = [self._request(question, request) for question in questions]
         # Cases with other names and answers may ask the same.
-        turns = Turns([self._request(prompt, request) for prompt in prompts])
+        turns = Turns(requests)
 
-        def ask(index: int, prompt: Question) -> Response:
+        def ask(index: int) -> Response:
             with turns.of(index):
-                return self.complete(prompt, **request)
+                return self._ask(requests[index])
 
-        with ThreadPoolExecutor(max_workers=max(1, concurrency)) as pool:
-            jobs = [
-                pool.submit(partial(copy_context().run, ask, index, prompt)) for index, prompt in enumerate(prompts)
-            ]
-        return [job.result() for job in jobs]
+        jobs = [partial(ask, index) for index in range(len(requests))]
+        results: list[Response | ProviderError] = []
+        for result in run_at_once(jobs, concurrency or self.pace.most, self.pace):
+            if isinstance(result, BaseException) and not (on_error == "return" and isinstance(result, ProviderError)):
+                raise result
+            results.append(result)
+        return results
 
     def record_score(self, value: float, name: str = "score") -> None:
         """Note a score (0-1) of this test that no helper has noted, such as a human's or your own metric's."""
         from pytest_llmeval.scoring import record_score
 
         record_score(value, name)
+
+    def _ask(self, request: Request) -> Response:
+        __tracebackhide__ = True
+        with call_of(self.pace) as call, self._tariff().asked():
+            while True:
+                try:
+                    response = self.provider.complete(request)
+                except Exception as exc:
+                    if not call.again(exc):
+                        raise self._failed(exc, call) from None
+                else:
+                    return self._note(response, call)
 
     def _request(self, question: Question, given: Mapping[str, Any]) -> Request:
         case = question if isinstance(question, Case) else None
@@ -200,7 +247,10 @@ class LLM:
     def _tariff(self) -> Tariff:
         return Tariff(self.candidate, self.provider.billing, self.provider.hosting)
 
-    def _note(self, response: Response) -> Response:
+    def _note(self, response: Response, call: PacedCall) -> Response:
+        if not response.replayed:
+            # In a recording they are counted already.
+            response.retries += call.earlier
         when = datetime.fromisoformat(response.recorded_at) if response.recorded_at else datetime.now(UTC)
         cost = self._cost(response, when)
         response.cost, response.candidate = cost, self.name
@@ -221,7 +271,7 @@ class LLM:
             reported=response.reported_cost,
         )
 
-    def _failed(self, exc: Exception) -> Exception:
+    def _failed(self, exc: Exception, call: PacedCall) -> Exception:
         """Note a call that got no answer; return what to raise."""
         if isinstance(exc, Warning):
             # The user's own warning filters made an exception of it; it is not about the answer.
@@ -231,6 +281,7 @@ class LLM:
             # A third party's provider may raise anything.
             text = f"{self.name}: {type(exc).__name__}: {exc}"
             error = ProviderError(text, candidate=self.name, kind="unknown", cause=exc)
+        error.retries += call.earlier
         log = running_log.get()
         if log is not None:
             log.note_call(Call.from_error(self.name, error, self._cost(Response(""), datetime.now(UTC))))

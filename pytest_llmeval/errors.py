@@ -48,6 +48,7 @@ class ProviderError(LLMEvalError):
         cause: The exception of the SDK, if there was one.
         status: HTTP status, if an answer came at all.
         retries: How often the SDK had tried again before it gave up.
+        final: Whether asking again cannot help, though the endpoint says 429: what was paid for is used up.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class ProviderError(LLMEvalError):
         cause: BaseException | None = None,
         status: int | None = None,
         retries: int = 0,
+        final: bool = False,
     ) -> None:
         super().__init__(message)
         self.candidate = candidate
@@ -66,6 +68,7 @@ class ProviderError(LLMEvalError):
         self.cause = cause
         self.status = status
         self.retries = retries
+        self.final = final
 
 
 ERROR_KINDS = {

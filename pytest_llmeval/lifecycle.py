@@ -12,9 +12,11 @@ import pytest
 
 from pytest_llmeval.outcomes import NOT_RUN, outcome_of
 from pytest_llmeval.plugin import asks
+from pytest_llmeval.readahead import ReadAhead
 from pytest_llmeval.repeats import note_sample, selected_samples
+from pytest_llmeval.runningtest import RunningTest, bound
 from pytest_llmeval.samples import case_nodeid
-from pytest_llmeval.session import EvalSession, RunningTest, bound
+from pytest_llmeval.session import EvalSession
 
 TEST = pytest.StashKey[RunningTest]()
 
@@ -24,12 +26,14 @@ class Lifecycle:
 
     Args:
         session: What lives as long as the test session.
+        ahead: Fetches answers ahead.
     """
 
-    def __init__(self, session: EvalSession) -> None:
+    def __init__(self, session: EvalSession, ahead: ReadAhead) -> None:
         self._session = session
         self._selected: Counter[str] = Counter()
         self._calling = False
+        self._ahead = ahead
 
     def start(self, item: pytest.Item) -> None:
         """Put the test's cassette in.
@@ -38,6 +42,7 @@ class Lifecycle:
             ConfigError: A marker that cannot be used.
             BaseException: A fixture of the test has been refused.
         """
+        self._ahead.advance(item)
         item.stash[TEST] = test = self._session.start(item)
         self._session.refuse_again(test, getattr(item, "fixturenames", ()))
 
@@ -99,6 +104,7 @@ class Lifecycle:
         finally:
             if test is not None:
                 session = self._session
+                self._ahead.leave(item)
                 if nextitem is None or not asks(nextitem):
                     session.stand_ins.take_away()
                 for message in [*session.finish(test), *test.cassette.misses[misses:], *session.engine.take_late()]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 MODES = ("none", "once", "new", "stale", "all", "live")
 SUMMARIES = ("on", "off")
 UNKNOWN_PRICES = ("error", "ignore")
+CONCURRENCY = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,7 @@ OPTIONS = (
         "warn of recordings older than this (36h, 90d, 12w); with ':fail' behind it, fail their tests: 90d:fail",
     ),
     Option("--llm-repeat", "independent samples of each test that asks a candidate: 10; default: 1", default="1"),
+    Option("--llm-concurrency", "most requests in flight to a provider, in all processes together (default: 8)"),
     Option("--llm-summary", "table of candidates at the end: on (default) or off", default="on", choices=SUMMARIES),
     Option(
         "--llm-max-cost",
@@ -83,6 +85,8 @@ class Options:
         models_from: Where they were written: ``--llm-models``, ``llm_models`` or an empty string.
         record: Record mode.
         record_why: Why that mode is on, for the report header.
+        concurrency: Most requests in flight to a provider, in all processes together.
+        worker: Number of this process among the workers of pytest-xdist, and how many they are; (0, 1) without.
         summary: ``on`` or ``off``.
         max_age: How old a recording may be; None for any age.
         max_age_fails: Whether a test fails whose recording is older, instead of a line in the summary.
@@ -101,6 +105,8 @@ class Options:
     models_from: str
     record: str
     record_why: str
+    concurrency: int
+    worker: tuple[int, int]
     summary: str
     max_age: timedelta | None
     max_age_fails: bool
@@ -113,6 +119,11 @@ class Options:
     rootdir: Path
     invocation_dir: Path
     given: bool
+
+    def share(self, most: int) -> int:
+        """Return this process's part of what all processes together may have in flight: 1 at least."""
+        number, workers = self.worker
+        return max(1, most // workers + (number < most % workers))
 
     def holds_recordings(self, path: Path) -> bool:
         """Whether a path is a folder of recordings, and of no tests."""
@@ -155,6 +166,8 @@ def read_options(config: pytest.Config) -> Options:
         models_from=models_from,
         record=record,
         record_why=why,
+        concurrency=_count(*values["llm_concurrency"], default=CONCURRENCY),
+        worker=_worker(config),
         summary=values["llm_summary"][0],
         max_age=max_age,
         max_age_fails=max_age_fails,
@@ -195,6 +208,24 @@ def _record_mode(value: tuple[Any, str]) -> tuple[str, str]:
     if os.environ.get("CI", "").lower() not in ("", "0", "false"):
         return "none", "default where CI is set"
     return "once", "default"
+
+
+def _count(written: str | None, source: str, *, default: int) -> int:
+    if not written:
+        return default
+    if not re.fullmatch(r"[0-9]{1,6}", written.strip()) or not int(written):
+        raise pytest.UsageError(f"{source}={written}: write a whole number, 1 or more.")
+    return int(written)
+
+
+def _worker(config: pytest.Config) -> tuple[int, int]:
+    given = getattr(config, "workerinput", None)
+    if given is None:
+        return 0, 1
+    workers = max(1, int(given["workercount"]))
+    # A worker that takes the place of one that crashed gets a number of its own.
+    number = re.search(r"[0-9]+$", str(given["workerid"]))
+    return (int(number[0]) if number else 0) % workers, workers
 
 
 UNITS = {"h": "hours", "d": "days", "w": "weeks"}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pytest_llmeval.errors import ConfigError, ProviderError
 
 if TYPE_CHECKING:
-    from pytest_llmeval.session import RunningTest
+    from pytest_llmeval.runningtest import RunningTest
 
 #: Attribute of a report, and of the exception before it, of a test that the budget did not reach for.
 NOT_RUN = "llmeval_not_run"

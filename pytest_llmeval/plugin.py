@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from pytest_llmeval.candidates import Candidate
     from pytest_llmeval.cases import Case
     from pytest_llmeval.client import LLM
+    from pytest_llmeval.fetching import Fetching
     from pytest_llmeval.lifecycle import Lifecycle
+    from pytest_llmeval.response import Response
     from pytest_llmeval.session import EvalSession
 
 OPTIONS = pytest.StashKey[Options]()
@@ -28,6 +30,7 @@ SESSION = pytest.StashKey["EvalSession"]()
 CANDIDATES = pytest.StashKey[dict[tuple[str, ...], "list[Candidate]"]]()
 ITEMS = pytest.StashKey[list[pytest.Item]]()
 LIFECYCLE: pytest.StashKey[Lifecycle] = pytest.StashKey()
+FETCHING: pytest.StashKey[Fetching] = pytest.StashKey()
 
 MARKERS = (
     "llm_models(*names): candidates of this test, instead of --llm-models",
@@ -182,6 +185,17 @@ def llm_sample(request: pytest.FixtureRequest) -> int:
     return request.param.number if hasattr(request, "param") else 1
 
 
+@pytest.fixture
+def llm_reply(request: pytest.FixtureRequest, llm_candidate: Candidate, llm_case: Case) -> Response:
+    """The candidate's answer to the case of this test, asked for as `llm_cases` says, and fetched ahead."""
+    __tracebackhide__ = True
+    try:
+        _session(request.config)
+        return request.config.stash[FETCHING].ahead.reply(request.node, llm_candidate, llm_case)
+    except ConfigError as exc:
+        _fail(str(exc))
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Put the test's cassette in."""
@@ -228,6 +242,7 @@ def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str]
 def _session(config: pytest.Config) -> EvalSession:
     """Return the session of this run; raise `ConfigError` for settings that cannot be used."""
     if SESSION not in config.stash:
+        from pytest_llmeval.fetching import Fetching
         from pytest_llmeval.lifecycle import Lifecycle
         from pytest_llmeval.masking import Masking
         from pytest_llmeval.session import EvalSession, Hooks
@@ -242,7 +257,9 @@ def _session(config: pytest.Config) -> EvalSession:
             _fail,
             budgeting.budget if budgeting is not None else None,
         )
-        config.stash[LIFECYCLE] = Lifecycle(session)
+        fetching = config.stash[FETCHING] = Fetching(config, session)
+        config.stash[LIFECYCLE] = Lifecycle(session, fetching.ahead)
+        config.pluginmanager.register(fetching, "llmeval_fetching")
         config.pluginmanager.register(config.stash[LIFECYCLE], "llmeval_lifecycle")
         config.pluginmanager.register(WideFixtures(session), "llmeval_wide_fixtures")
         config.pluginmanager.register(Masking(session.engine.scanner, asks), "llmeval_masking")

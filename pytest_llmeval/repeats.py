@@ -15,7 +15,7 @@ from pytest_llmeval.errors import ConfigError
 from pytest_llmeval.samples import PASSED, VERDICTS, case_nodeid, rate_is_met, sample_nodeid, samples_of
 
 if TYPE_CHECKING:
-    from pytest_llmeval.session import RunningTest
+    from pytest_llmeval.runningtest import RunningTest
 
 MARKER = "llm_repeat"
 FIXTURE = "llm_sample"

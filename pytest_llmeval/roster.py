@@ -39,6 +39,11 @@ class Roster:
         self._prices = prices
         self._providers: dict[Candidate, Provider] = {}
 
+    @property
+    def names(self) -> list[str]:
+        """Return the names of all providers."""
+        return list(self._factories)
+
     def candidates(self, names: Iterable[str]) -> list[Candidate]:
         """Return the candidates of these names.
 

@@ -18,65 +18,23 @@ from pytest_llmeval.cassettes.store import Cassette, running_cassette
 from pytest_llmeval.client import LLM
 from pytest_llmeval.collected import candidate_of, case_of, case_request, nodeid_of, sample_of
 from pytest_llmeval.errors import CassetteError, ConfigError
-from pytest_llmeval.outcomes import NOT_RUN
+from pytest_llmeval.pacing import Paces
 from pytest_llmeval.promptfiles import PromptFiles, Prompts
 from pytest_llmeval.providers.base import ProviderFactory
 from pytest_llmeval.providers.endpoints import ANTHROPIC, OPENAI_COMPATIBLE
 from pytest_llmeval.recordings import Recordings
 from pytest_llmeval.records import TestLog, TestRecord, running_log
 from pytest_llmeval.roster import Roster
+from pytest_llmeval.runningtest import RunningTest
 from pytest_llmeval.settings import Prices, Settings
 from pytest_llmeval.staleness import cost_again, why_again
 from pytest_llmeval.standins import MISSING_KEY, StandIns
 
 if TYPE_CHECKING:
     from pytest_llmeval.budget import Budget
-    from pytest_llmeval.cases import Case
     from pytest_llmeval.cassettes.format import Interaction
     from pytest_llmeval.cassettes.matching import HTTPRequest
     from pytest_llmeval.options import Options
-    from pytest_llmeval.samples import Sample
-
-
-@dataclass(slots=True)
-class RunningTest:
-    """A test from its setup to its teardown."""
-
-    nodeid: str
-    candidate: Candidate | None
-    log: TestLog
-    cassette: Cassette
-    case: Case | None = None
-    sample: Sample | None = None
-    outer: tuple[Cassette | None, TestLog | None] = (None, None)
-    fixtures: list[Cassette] = field(default_factory=list)
-    outcome: str | None = None
-    message: str | None = None
-    unwritten: bool = False
-    _told: int = 0
-
-    def tell_of_misses(self, report: Any) -> None:
-        """Make a report say that recordings are missing, whatever the code under test made of that."""
-        misses = self.cassette.misses
-        if not misses and len(self.cassette.refused) > (self._told if report.when == "teardown" else 0):
-            self._tell_of_refusal(report)
-        if misses and report.outcome == "skipped":
-            # That a recording is missing is neither a reason to skip nor the failure that was expected.
-            report.outcome, report.longrepr = "failed", misses[0]
-            vars(report).pop("wasxfail", None)
-        crash = getattr(report.longrepr, "reprcrash", None)
-        if crash is not None and misses and crash.message.endswith(misses[0]):
-            # pytest repeats this in its last lines, where the nearest request and the command would bury the rest.
-            crash.message = crash.message.partition("\n")[0]
-
-    def _tell_of_refusal(self, report: Any) -> None:
-        """Make a report say that the test was not run, whatever the code under test made of the refusal."""
-        self._told = len(self.cassette.refused)
-        path, line, _ = report.location
-        report.outcome = "skipped"
-        report.longrepr = path, (line or 0) + 1, f"Skipped: {self.cassette.refused[0]}"
-        vars(report).pop("wasxfail", None)
-        setattr(report, NOT_RUN, True)
 
 
 @dataclass(slots=True)
@@ -128,6 +86,8 @@ class EvalSession:
         self.options = options
         self.settings = settings
         self.roster = Roster(settings.models, hooks.providers, hooks.prices)
+        limits = {name: options.share(most) for name, most in settings.concurrency.items()}
+        self.paces = Paces(options.share(options.concurrency), limits, {*self.roster.names, *settings.models})
         self._undo = contextlib.ExitStack()
         self.running: RunningTest | None = None
         #: Messages of wider fixtures that the budget did not reach for, by name.
@@ -163,7 +123,7 @@ class EvalSession:
     @contextlib.contextmanager
     def probing(self) -> Iterator[None]:
         """Let requests be looked at before any test runs; clients that are built for that are not used again."""
-        self._intercept()
+        self.intercept()
         self.stand_ins.put()
         try:
             yield
@@ -185,10 +145,11 @@ class EvalSession:
             defaults,
             for_cases=case_request(item),
             prompts=Prompts(self.prompt_files, item.path.parent),
+            pace=self.paces.of(candidate),
         )
 
     def prepare(self, item: Any) -> RunningTest:
-        """Return a test that has not begun: its cassette, and the log of what it does.
+        """Return a test that has not begun: its cassette, and the log of what it does; the same until it begins.
 
         Raises:
             ConfigError: A marker that cannot be used.
@@ -204,7 +165,13 @@ class EvalSession:
             cassette.mode = "new"
         unpinned = candidate.model if candidate is not None and is_unpinned(candidate) else None
         log = TestLog(name or "", unpinned)
-        return RunningTest(nodeid, candidate, log, cassette, case_of(item), sample_of(item))
+        test = RunningTest(nodeid, candidate, log, cassette, case_of(item), sample_of(item))
+        self._prepared[nodeid] = test
+        return test
+
+    def forget(self, test: RunningTest) -> None:
+        """Take back that a test was prepared: it will not begin, or not with this."""
+        self._prepared.pop(test.nodeid, None)
 
     def start(self, item: Any) -> RunningTest:
         """Begin a test: from here on its requests go through its cassette.
@@ -212,9 +179,9 @@ class EvalSession:
         Raises:
             ConfigError: A marker that cannot be used.
         """
-        self._intercept()
+        self.intercept()
         test = self.prepare(item)
-        self._prepared.pop(test.nodeid, None)
+        self.forget(test)
         if self._replays(test.cassette):
             self.stand_ins.put()
         else:
@@ -230,7 +197,8 @@ class EvalSession:
             test.cassette.refused.append(found)
             self.engine.budget.refuse(found)
 
-    def _intercept(self) -> None:
+    def intercept(self) -> None:
+        """Stand between HTTP libraries and the network, also where others have put themselves there since."""
         if self._interception is not None:
             self._interception.put_back()
         else:
@@ -268,7 +236,7 @@ class EvalSession:
     ) -> tuple[Cassette, Cassette | None]:
         """Put a fixture's cassette in; return it and the one that was in before."""
         name = candidate.name if candidate is not None else None
-        self._intercept()
+        self.intercept()
         cassette = self.recordings.of_fixture(home, fixture, scope_node, name, self._running_command)
         cassette.wide = True
         return cassette, running_cassette.enter(cassette)
@@ -316,6 +284,8 @@ class EvalSession:
         running_cassette.enter(cassette)
         running_log.enter(log)
         self.running = None
+        if test.held:
+            return []
         try:
             failed = test.outcome in ("failed", "error")
             test.cassette.close(interrupted=interrupted, failed=failed, passed=test.outcome == "passed")
@@ -382,10 +352,3 @@ def _too_old(*cassettes: Cassette) -> list[str]:
 def _merged(results: list[dict[str, Any] | None]) -> dict[str, Any]:
     # pluggy calls the plugin that was registered last first, and that one is to win.
     return {name: value for result in reversed(results) for name, value in (result or {}).items()}
-
-
-@contextlib.contextmanager
-def bound(test: RunningTest) -> Iterator[None]:
-    """Bind a test to this context, so that tasks and executors started inside keep belonging to it."""
-    with running_cassette.bound(test.cassette), running_log.bound(test.log):
-        yield

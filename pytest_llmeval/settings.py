@@ -75,6 +75,9 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     cassettes: CassetteSettings = Field(default_factory=CassetteSettings)
+    concurrency: dict[str, Annotated[int, Field(ge=1)]] = Field(
+        default_factory=dict, description="most requests in flight, by provider or alias"
+    )
     models: dict[Name, ModelSettings] = Field(default_factory=dict)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -32,6 +34,15 @@ class Tariff:
     billing: str | None
     hosting: str
     reports_cost: bool = False
+
+    @contextmanager
+    def asked(self) -> Iterator[None]:
+        """Let requests of this context be priced by this."""
+        token = asking.set(self)
+        try:
+            yield
+        finally:
+            asking.reset(token)
 
     def cost(
         self,

@@ -25,7 +25,14 @@ class ChatServer:
         headers: Their headers.
         failures: Statuses to answer the next requests with, before any good answer.
         delay: Seconds that an answer takes.
+        slow: Seconds that the answer to a question takes instead.
         count: Whether answers are numbered, so that equal questions get different ones.
+        hold: How many requests must have been in flight together before the first is answered (for 10 seconds).
+        most: How many requests are answered at once; what is more gets a 429. None takes all.
+        retry_after_ms: What each answer names as the time to wait for before a retry; None names none.
+        in_flight: Requests that are being answered.
+        peak: Most of them at once.
+        refused: How many got a 429 for being one too many.
     """
 
     def __init__(self, delay: float = 0.0, *, count: bool = False) -> None:
@@ -33,8 +40,14 @@ class ChatServer:
         self.headers: list[dict[str, str]] = []
         self.failures: list[int] = []
         self.delay = delay
+        self.slow: dict[str, float] = {}
         self.count = count
+        self.hold = 0
+        self.most: int | None = None
+        self.retry_after_ms: int | None = 1
+        self.in_flight = self.peak = self.refused = 0
         self._lock = threading.Lock()
+        self._more = threading.Condition(self._lock)
         self._server = _Server(("127.0.0.1", 0), _Handler)
         self._server.owner = self
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
@@ -54,7 +67,25 @@ class ChatServer:
         with self._lock:
             self.asked.append(body)
             self.headers.append(headers)
+            self.in_flight += 1
+            if self.most is not None and self.in_flight > self.most:
+                self.refused += 1
+                return len(self.asked), 429
+            self.peak = max(self.peak, self.in_flight)
+            self._more.notify_all()
+            self._more.wait_for(lambda: self.peak >= self.hold, timeout=10)
             return len(self.asked), self.failures.pop(0) if self.failures else 0
+
+    def gave(self) -> None:
+        """Note that a request is answered."""
+        with self._lock:
+            self.in_flight -= 1
+
+    def questions(self) -> list[str]:
+        """Return what was asked, in order, and forget it."""
+        with self._lock:
+            asked, self.asked = self.asked, []
+        return [_question(body) for body in asked]
 
     def __enter__(self) -> ChatServer:
         self._thread.start()
@@ -92,11 +123,18 @@ class _Handler(BaseHTTPRequestHandler):
         except ValueError:
             body = {"raw": raw.decode("latin-1")}
         number, status = self.server.owner.take(body, dict(self.headers.items()))
+        try:
+            self._answer(body, number, status)
+        finally:
+            self.server.owner.gave()
+
+    def _answer(self, body: dict[str, Any], number: int, status: int) -> None:
         if status:
             self._send(status, "application/json", [json.dumps({"error": {"message": f"scripted {status}"}})])
             return
-        time.sleep(self.server.owner.delay)
-        answer = {"echo": _question(body)} | ({"n": number} if self.server.owner.count else {})
+        owner = self.server.owner
+        time.sleep(owner.slow.get(_question(body), owner.delay))
+        answer = {"echo": _question(body)} | ({"n": number} if owner.count else {})
         text = json.dumps(answer)
         anthropic = self.path.endswith("/messages")
         if body.get("stream"):
@@ -108,6 +146,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.server.owner.take({"path": self.path}, dict(self.headers.items()))
+        self.server.owner.gave()
         self._send(200, "application/json", [json.dumps({"path": self.path})])
 
     def _send(self, status: int, content_type: str, parts: list[str]) -> None:
@@ -115,7 +154,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("content-type", content_type)
         self.send_header("set-cookie", "session=a-cookie-value")
         self.send_header("x-request-id", "req-0123456789")
-        self.send_header("retry-after-ms", "1")
+        if self.server.owner.retry_after_ms is not None:
+            self.send_header("retry-after-ms", str(self.server.owner.retry_after_ms))
         if len(parts) == 1:
             self.send_header("content-length", str(len(parts[0].encode())))
             self.end_headers()

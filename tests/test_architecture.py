@@ -18,15 +18,17 @@ PACKAGE = "pytest_llmeval"
 LAYERS = {
     "values": "errors candidates cases response records running options settings standins stats display",
     "logic": (
-        "cassettes providers prices tariffs recorded bounds ledger budget jsontext checks compare comparators "
+        "pacing cassettes providers prices tariffs recorded bounds ledger budget jsontext checks compare comparators "
         "fieldscores scoring samples projectfiles images casefiles caseids caserows datasets templates promptfiles "
         "questions"
     ),
-    "doing": "client collected inventory recordings staleness roster session outcomes plan",
+    "doing": (
+        "workers client collected inventory recordings staleness roster runningtest session readahead outcomes plan"
+    ),
     "output": "reports",
     "pytest side": (
-        "hookspecs workerlink collector lifecycle masking parametrizing repeats widefixtures budgeting planning plugin "
-        "collecting casescommand cli"
+        "hookspecs workerlink collector lifecycle masking parametrizing repeats widefixtures upcoming fetching "
+        "progress budgeting planning plugin collecting casescommand cli"
     ),
 }
 
@@ -34,7 +36,7 @@ LAYERS = {
 #: so that nothing in here but pytest may be needed at its import.
 IMPORTERS = {
     "pytest": "budgeting collecting hookspecs lifecycle options parametrizing planning plugin repeats",
-    "pluggy": "collector masking widefixtures workerlink",
+    "pluggy": "collector fetching masking widefixtures workerlink",
     "anyio": "budget",
     "vcr": "cassettes.others",
     "yaml": "casefiles cassettes.format cassettes.leaves cassettes.plainyaml",
@@ -55,8 +57,8 @@ IMPORTERS = {
 #: These load what takes long to import, and are themselves imported where they are needed, inside of functions.
 LAZY = (
     "cassettes.others providers.openai providers.anthropic reports.terminal reports.inventory reports.plan session "
-    "settings collecting collector lifecycle masking repeats widefixtures hookspecs parametrizing datasets templates "
-    "budgeting planning"
+    "settings collecting collector lifecycle masking repeats widefixtures hookspecs fetching progress upcoming "
+    "readahead parametrizing datasets templates budgeting planning"
 )
 
 LONGEST_FILE = 400

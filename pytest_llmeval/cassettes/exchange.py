@@ -12,6 +12,7 @@ from pytest_llmeval.cassettes import redact, sse
 from pytest_llmeval.cassettes.format import Interaction, header
 from pytest_llmeval.cassettes.keeping import unusable
 from pytest_llmeval.cassettes.matching import HTTPRequest, scrub_uri
+from pytest_llmeval.pacing import earlier_requests
 from pytest_llmeval.response import Timing
 
 if TYPE_CHECKING:
@@ -42,6 +43,10 @@ class Exchange:
     drain: Callable[[], None] | None = None
     hold: Hold | None = None
     started: float = field(default_factory=perf_counter)
+
+    def restart(self) -> None:
+        """Start the clock anew: the request had to wait before it was sent."""
+        self.started = perf_counter()
 
     def elapsed_ms(self) -> float:
         """Return the milliseconds since the request was sent."""
@@ -130,6 +135,12 @@ class Exchange:
                     meta["ttft_ms"] = _offset_of(stream.first_content, chunks)
                 meta["chunks"] = tuple(chunks)
         return meta
+
+
+def retry_count(request: HTTPRequest) -> int:
+    """Return which retry of its call this request is: 0 is the first try."""
+    text = header(request.headers, "x-stainless-retry-count")
+    return earlier_requests() + (int(text) if text.isdecimal() else 0)
 
 
 def _offset_of(position: int, chunks: list[tuple[float, int]]) -> float | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
@@ -17,9 +18,9 @@ from types import ModuleType
 @contextmanager
 def when_imported(name: str, callback: Callable[[ModuleType], object]) -> Iterator[None]:
     """Call `callback` with the top-level module `name` as soon as it is there; stop waiting at the end."""
-    module = sys.modules.get(name)
-    if module is not None:
-        callback(module)
+    if sys.modules.get(name) is not None:
+        # Another thread may be at it, and what it has so far is no module yet: this waits.
+        callback(import_module(name))
         yield
         return
     finder = _Finder(name, callback)

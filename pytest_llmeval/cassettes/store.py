@@ -13,9 +13,9 @@ from pytest_llmeval.cassettes.adopt import Adopted, in_our_form
 from pytest_llmeval.cassettes.disk import check_writable
 from pytest_llmeval.cassettes.elsewhere import Found
 from pytest_llmeval.cassettes.engine import Engine
-from pytest_llmeval.cassettes.exchange import Exchange
+from pytest_llmeval.cassettes.exchange import Exchange, retry_count
 from pytest_llmeval.cassettes.files import move, read_tape, write_tape
-from pytest_llmeval.cassettes.format import Interaction, Tape, header
+from pytest_llmeval.cassettes.format import Interaction, Tape
 from pytest_llmeval.cassettes.ignoring import NOTHING, Ignored
 from pytest_llmeval.cassettes.matching import Fingerprint, HTTPRequest, fingerprint, request_fingerprint, scrub_uri
 from pytest_llmeval.cassettes.misses import why_missed
@@ -88,6 +88,8 @@ class Cassette:
         self.kept = False
         self._equals: dict[Fingerprint, Equals] = defaultdict(Equals)
         self._slots: list[Interaction | None] = []
+        # What we have put on the disk: ids of interactions, and whether more may come.
+        self._written: tuple[list[int], bool] | None = None
         self._failed: dict[int, str] = {}
         self._open: dict[int, Exchange] = {}
         self._used: set[int] = set()
@@ -262,11 +264,33 @@ class Cassette:
                 self.unread.append(scrub_uri(exchange.request.uri))
             recorded = self._in_order(without_last_refusals=failed)
             self.unkept = sorted(set(self._failed.values()))
-            if recorded and not (self._damaged and (self._failed or interrupted)):
-                tape = self._tape(recorded, whole=passed)
-                tape.incomplete = tape.incomplete or interrupted
-                write_tape(self.path, tape, self.engine.scanner, first_wins=self._first_wins())
-                self.kept = True
+            self._write(recorded, interrupted=interrupted, passed=passed)
+            self.kept = self.kept or self._written is not None
+
+    def flush(self, *, whole: bool) -> None:
+        """Write what was recorded so far, so that a kill does not cost what was paid for.
+
+        Args:
+            whole: Whether the test asks for nothing more; else the next run may add to it.
+
+        Raises:
+            CassetteError: See `close`.
+        """
+        with self._lock:
+            if not self.closed:
+                self._write(self._in_order(without_last_refusals=False), interrupted=not whole, passed=False)
+
+    def _write(self, recorded: list[Interaction], *, interrupted: bool, passed: bool) -> None:
+        # A test that passed asked all that it wants, also where it was cut off when it was recorded.
+        cut = self._loaded is not None and self._loaded.incomplete and self.source == self.path
+        mended = cut and passed and not self._failed and self.mode != "none"
+        if not (recorded or mended) or (self._damaged and (self._failed or interrupted)):
+            return
+        tape = self._tape(recorded, whole=passed, cut=interrupted)
+        written = [id(interaction) for interaction in tape.interactions], tape.incomplete
+        if written != self._written:
+            write_tape(self.path, tape, self.engine.scanner, first_wins=self._first_wins())
+            self._written = written
 
     def _in_order(self, *, without_last_refusals: bool) -> list[Interaction]:
         """Return what was recorded: in the order in which it was issued, equal requests by their places."""
@@ -288,21 +312,22 @@ class Cassette:
         return [interaction for interaction in ordered if interaction is not None]
 
     def _first_wins(self) -> bool:
-        return self.mode in ("once", "none") and not self.kept
+        return self.mode in ("once", "none") and not self.kept and self._written is None
 
-    def _tape(self, recorded: list[Interaction], *, whole: bool) -> Tape:
+    def _tape(self, recorded: list[Interaction], *, whole: bool, cut: bool) -> Tape:
         kept = self._loaded.interactions if self._loaded else []
         if self.mode == "all":
             # A run that failed half-way must not cost the answers that it did not get to replace.
             again = {self._key(interaction) for interaction in recorded}
-            kept = [old for old in kept if self._key(old, self._loaded) not in again] if self._failed else []
+            half = self._failed or cut
+            kept = [old for old in kept if self._key(old, self._loaded) not in again] if half else []
         elif self.mode == "stale":
             if whole and not self._failed:
                 kept = [old for old in kept if id(old) in self._used or id(old) in self._outdated]
             # Each in the place of the one that it replaces: equal requests replay in their order.
             kept = [self._replacement(old) for old in kept]
             recorded = [new for new in recorded if not any(new is old for old in kept)]
-        return Tape([*self._in_our_form(kept), *recorded], incomplete=bool(self._failed))
+        return Tape([*self._in_our_form(kept), *recorded], incomplete=bool(self._failed) or cut)
 
     def _in_our_form(self, kept: list[Interaction]) -> list[Interaction]:
         """Return what is kept of stock vcrpy's without what we would not have written: headers, parameters of URLs."""
@@ -369,12 +394,6 @@ class Cassette:
         message = "\n".join([*lines, f"Record again:  {self.command} --llm-record={again}"])
         self.misses.append(message)
         self.engine.fail(message)
-
-
-def retry_count(request: HTTPRequest) -> int:
-    """Return which retry of an SDK this request is: 0 is the first try."""
-    text = header(request.headers, "x-stainless-retry-count")
-    return int(text) if text.isdecimal() else 0
 
 
 def _number(value: Any) -> float | None:

@@ -17,6 +17,7 @@ from pytest_llmeval.cassettes.imports import when_imported
 from pytest_llmeval.cassettes.matching import HTTPRequest, scrub_uri
 from pytest_llmeval.cassettes.patches import replace
 from pytest_llmeval.cassettes.processes import refuse_elsewhere
+from pytest_llmeval.cassettes.sending import asend, check_wanted, send
 from pytest_llmeval.cassettes.stale import plain
 from pytest_llmeval.cassettes.store import Cassette, running_cassette
 from pytest_llmeval.standins import MISSING_KEY
@@ -104,9 +105,10 @@ def _nothing() -> None:
 def _sync_handler(module: Any, original: Callable[..., Any], streams: Any) -> Callable[..., Any]:
     @functools.wraps(original)
     def handle_request(self: Any, request: Any) -> Any:
+        check_wanted()
         cassette = cassette_for(request.url.host, request.url.port)
         if cassette is None or _is_mocked(self, "handle_request"):
-            return original(self, request)
+            return send(original, self, request)
         request.read()
         exchange = cassette.open(_seen(request))
         if exchange.recorded is not None:
@@ -116,7 +118,7 @@ def _sync_handler(module: Any, original: Callable[..., Any], streams: Any) -> Ca
             cassette.engine.budget.hold(exchange, request.content)
         token = lets_through.set(True)
         try:
-            response = original(self, request)
+            response = send(original, self, request, exchange)
         except BaseException as exc:
             exchange.failed(type(exc).__name__)
             raise
@@ -130,9 +132,10 @@ def _sync_handler(module: Any, original: Callable[..., Any], streams: Any) -> Ca
 def _async_handler(module: Any, original: Callable[..., Any], streams: Any) -> Callable[..., Any]:
     @functools.wraps(original)
     async def handle_async_request(self: Any, request: Any) -> Any:
+        check_wanted()
         cassette = cassette_for(request.url.host, request.url.port)
         if cassette is None or _is_mocked(self, "handle_async_request"):
-            return await original(self, request)
+            return await asend(original, self, request)
         await request.aread()
         exchange = cassette.open(_seen(request))
         if exchange.recorded is not None:
@@ -142,7 +145,7 @@ def _async_handler(module: Any, original: Callable[..., Any], streams: Any) -> C
             await cassette.engine.budget.ahold(exchange, request.content)
         token = lets_through.set(True)
         try:
-            response = await original(self, request)
+            response = await asend(original, self, request, exchange)
         except BaseException as exc:
             exchange.failed(type(exc).__name__)
             raise

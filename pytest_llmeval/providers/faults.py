@@ -28,6 +28,9 @@ REFUSED_PARAMETER = re.compile(
 )
 NOT_TAKEN = re.compile(r"unsupported|not support|deprecated|not permitted|extra.forbidden|unrecognized|unknown", re.I)
 
+#: `error.type` or `error.code` of a 429 that no waiting helps.
+USED_UP = re.compile(r"insufficient.?(quota|balance|credit|fund)|billing|credit.?balance|payment.?required")
+
 STATUS_KINDS = {401: "auth", 403: "auth", 404: "not_found", 408: "timeout", 429: "rate_limit", 504: "timeout"}
 #: `error.type` or `error.code` of an error that arrives inside a stream, whose HTTP status was still 200.
 TYPE_KINDS = (
@@ -82,6 +85,7 @@ def provider_error(exc: Exception, errors: SDKErrors, connection: Connection, re
         cause=exc,
         status=status,
         retries=retries,
+        final=kind == "rate_limit" and bool(USED_UP.search(_codes(exc))),
     )
 
 
@@ -113,6 +117,11 @@ def upstream_error(error: Any) -> AdapterError:
 def _error_of(exc: BaseException) -> Any:
     body = getattr(exc, "body", None)
     return body.get("error", body) if isinstance(body, Mapping) else body
+
+
+def _codes(exc: BaseException) -> str:
+    error = _error_of(exc)
+    return f"{error.get('type')} {error.get('code')}".lower() if isinstance(error, Mapping) else ""
 
 
 def _words(error: Any) -> str:

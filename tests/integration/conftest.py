@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from importlib import import_module
@@ -110,6 +112,15 @@ class Project:
         """Run the project's tests where nothing is imported yet."""
         chosen = [f"--llm-models={models}"] if models else []
         return self._pytester.runpytest_subprocess(*(f"-pno:{name}" for name in OTHERS), *chosen, *args)
+
+    def start(self, *args: str | Path, models: str | None = "chat") -> subprocess.Popen[bytes]:
+        """Start a run of the project's tests, and do not wait for it."""
+        chosen = [f"--llm-models={models}"] if models else []
+        command = [sys.executable, "-m", "pytest", *(f"-pno:{name}" for name in OTHERS), *chosen, *map(str, args)]
+        # A group of its own: Ctrl-C in a terminal reaches all processes of one.
+        return subprocess.Popen(
+            command, cwd=self.path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
+        )
 
     def outcomes(
         self, *args: str | Path, models: str | None = "chat", passed: int = 0, failed: int = 0, deselected: int = 0

@@ -1,0 +1,304 @@
+"""Fetches answers ahead of the test that runs, for tests that have declared what they ask (`llm_reply`).
+
+Threads, as a script would have that asks through the official SDK: each asks in the name of the test that will need the
+answer, so that it lands in that test's recording, and is on the disk as soon as it is there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from pytest_llmeval.collected import candidate_of, case_of, nodeid_of
+from pytest_llmeval.errors import CassetteError
+from pytest_llmeval.pacing import Pace, Patience, patience
+from pytest_llmeval.runningtest import RunningTest, bound
+from pytest_llmeval.workers import start_worker
+
+if TYPE_CHECKING:
+    from pytest_llmeval.candidates import Candidate
+    from pytest_llmeval.cases import Case
+    from pytest_llmeval.cassettes.store import Cassette
+    from pytest_llmeval.client import LLM
+    from pytest_llmeval.response import Response
+    from pytest_llmeval.session import EvalSession
+
+#: The fixture of an answer that is asked for just as its test declares.
+DECLARED = "llm_reply"
+#: Fixtures by which a test asks for more than it declares.
+ASK_MORE = frozenset({"llm", "llm_judge"})
+#: Markers by which a test may not run at all.
+MAY_SKIP = frozenset({"skip", "skipif"})
+#: How far the window reaches, in what may be in flight: with less, one slow answer at its head would idle the others.
+WINDOW = 4
+#: Seconds between two looks at how far things are.
+LOOK = 0.2
+#: Seconds for which a run that ends waits for the answers that are on their way.
+GRACE = 5.0
+
+
+class Upcoming(Protocol):
+    """Which tests come next."""
+
+    def after(self, item: Any) -> Iterable[Any]:
+        """Return the tests after this one that have declared what they ask, in the order in which they will run."""
+        ...
+
+    def lost(self, nodeids: Iterable[str]) -> list[str]:
+        """Return which of these will not run here after all, since another process has taken them over."""
+        ...
+
+
+class Watcher(Protocol):
+    """Shows how far things are."""
+
+    def waits(self, ahead: ReadAhead) -> None:
+        """Note that a test waits for its answer; called again and again while it does."""
+        ...
+
+    def goes_on(self) -> None:
+        """Note that it waits no more."""
+        ...
+
+
+@dataclass(eq=False, slots=True)
+class Job:
+    """One answer to be fetched.
+
+    Attributes:
+        test: The test that needs it.
+        whole: Whether the test asks for nothing else.
+        asking: Whether it is being asked for.
+        unwanted: Whether nobody waits for it any more: nothing new is sent, and what still comes is recorded.
+    """
+
+    test: RunningTest
+    llm: LLM
+    case: Case
+    whole: bool
+    asking: bool = False
+    unwanted: bool = False
+    response: Response | None = None
+    error: BaseException | None = None
+    done: threading.Event = field(default_factory=threading.Event)
+
+
+class ReadAhead:
+    """Fetches answers in the order of the tests, as many at once as their endpoints take.
+
+    Args:
+        session: Whose tests these are.
+        upcoming: Which tests come next.
+        watcher: Shows how far things are.
+        careful: Whether an answer that no test gets to see would be wasted, since the run may end early, or nothing is
+            recorded. Beyond the test that runs, no more answers are then fetched than may be in flight.
+    """
+
+    def __init__(self, session: EvalSession, upcoming: Upcoming, watcher: Watcher, *, careful: bool) -> None:
+        self._session = session
+        self._upcoming = upcoming
+        self._watcher = watcher
+        self._window = 1 if careful else WINDOW
+        self._work = threading.Condition()
+        self._queue: deque[Job] = deque()
+        self._busy: Counter[Pace] = Counter()
+        self._idle = self._threads = 0
+        self._stopped = False
+        # By node id, from when it is planned to when its test is over.
+        self._jobs: dict[str, Job] = {}
+        self._seen: set[str] = set()
+        self._most = session.options.share(session.options.concurrency)
+
+    @property
+    def in_flight(self) -> int:
+        """How many answers are being asked for."""
+        return self._busy.total()
+
+    def advance(self, item: Any) -> None:
+        """Note that a test is about to begin: ask for what it has declared, and what those after it have."""
+        if self._stopped or self._session.options.record == "none":
+            return
+        # Before the first thread imports what is to be intercepted.
+        self._session.intercept()
+        for nodeid in self._upcoming.lost(self._jobs):
+            self._drop(self._jobs.pop(nodeid))
+        if declares(item):
+            self._plan(item)
+        ahead = len(self._jobs) - (nodeid_of(item) in self._jobs)
+        for looked, each in enumerate(self._upcoming.after(item), 1):
+            if max(looked, ahead + 1) > self._window * self._most:
+                break
+            ahead += self._plan(each)
+
+    def reply(self, item: Any, candidate: Candidate, case: Case) -> Response:
+        """Return the answer that a test has declared; wait for it, and for no other, if need be.
+
+        Raises:
+            ProviderError: There is no whole answer.
+        """
+        __tracebackhide__ = True
+        job = self._jobs.get(nodeid_of(item))
+        if job is None or job.case is not case:
+            # There is a recording, or the test has a case of its own making.
+            return self._ask_now(item, candidate, case)
+        try:
+            while not job.done.wait(LOOK):
+                self._watcher.waits(self)
+        finally:
+            self._watcher.goes_on()
+        if job.error is not None:
+            raise job.error
+        assert job.response is not None
+        return job.response
+
+    def leave(self, item: Any) -> None:
+        """Note that a test is over, whether or not it has waited for its answer."""
+        job = self._jobs.pop(nodeid_of(item), None)
+        if job is not None:
+            self._let_go(job)
+
+    def stop(self) -> None:
+        """Send nothing new, since the run is to end."""
+        with self._work:
+            self._stopped = True
+            for job in self._queue:
+                del self._jobs[job.test.nodeid]
+            self._queue.clear()
+            for job in self._jobs.values():
+                job.unwanted = True
+            self._work.notify_all()
+            paces = list(self._busy)
+        for pace in paces:
+            pace.wake()
+
+    def finish(self, seconds: float = GRACE) -> None:
+        """Stop; wait a moment for the answers that are on their way, which are paid for."""
+        self.stop()
+        until = time.monotonic() + seconds
+        # Who presses Ctrl-C now wants no answers any more.
+        with contextlib.suppress(KeyboardInterrupt), self._work:
+            while self.in_flight and (left := until - time.monotonic()) > 0:
+                self._work.wait(left)
+        while self._jobs:
+            self._drop(self._jobs.popitem()[1])
+
+    def _ask_now(self, item: Any, candidate: Candidate, case: Case) -> Response:
+        __tracebackhide__ = True
+        token = patience.set(Patience())
+        try:
+            return self._session.llm_of(item, candidate).complete(case)
+        finally:
+            patience.reset(token)
+
+    def _plan(self, item: Any) -> bool:
+        """Have a test's answer fetched, unless that was done or it has a recording; return whether it will be."""
+        nodeid, candidate, case = nodeid_of(item), candidate_of(item), case_of(item)
+        if nodeid in self._seen or candidate is None or case is None:
+            return False
+        self._seen.add(nodeid)
+        try:
+            test = self._session.prepare(item)
+            if not goes_out(test.cassette):
+                return False
+            llm = self._session.llm_of(item, candidate)
+        except Exception:
+            # Anybody's provider may fail here. The test will do the same when it begins, and tell of it.
+            return False
+        self._jobs[nodeid] = job = Job(test, llm, case, whole=ASK_MORE.isdisjoint(item.fixturenames))
+        self._most = llm.pace.most
+        with self._work:
+            self._queue.append(job)
+            if self._idle:
+                self._idle -= 1
+                self._work.notify()
+            elif self._has_room(job):
+                self._threads += 1
+                start_worker(self._run, f"llmeval-ahead-{self._threads}")
+        return True
+
+    def _has_room(self, job: Job) -> bool:
+        return self._busy[job.llm.pace] < job.llm.pace.most
+
+    def _let_go(self, job: Job) -> None:
+        """Note that nobody waits for an answer any more. One that is on its way is paid for, and recorded."""
+        with self._work:
+            job.unwanted = True
+            if job in self._queue:
+                self._queue.remove(job)
+            job.test.held = job.asking
+        job.llm.pace.wake()
+
+    def _drop(self, job: Job) -> None:
+        """End a test that never began."""
+        self._let_go(job)
+        self._session.forget(job.test)
+        if not job.test.held:
+            close(job)
+
+    def _run(self) -> None:
+        """Fetch one answer after the other: the body of a thread."""
+        while (job := self._next()) is not None:
+            self._fetch(job)
+            with self._work:
+                job.asking = False
+                self._busy[job.llm.pace] -= 1
+                held = job.test.held
+                if self._stopped:
+                    self._work.notify_all()
+            if held:
+                close(job)
+            job.done.set()
+
+    def _next(self) -> Job | None:
+        with self._work:
+            while not self._stopped:
+                # The first whose endpoint takes another: a slow local model does not hold up the others.
+                job = next((job for job in self._queue if self._has_room(job)), None)
+                if job is not None:
+                    self._queue.remove(job)
+                    self._busy[job.llm.pace] += 1
+                    job.asking = True
+                    return job
+                self._idle += 1
+                self._work.wait()
+        return None
+
+    def _fetch(self, job: Job) -> None:
+        patience.set(Patience(lambda: job.unwanted))
+        try:
+            with bound(job.test):
+                job.response = job.llm.complete(job.case)
+                # What goes wrong here is told at the end of the test, when the recording is written again.
+                with contextlib.suppress(CassetteError):
+                    job.test.cassette.flush(whole=job.whole)
+        except BaseException as exc:  # whatever it is, it is for the test
+            job.error = exc
+
+
+def declares(item: Any) -> bool:
+    """Whether a test has declared what it asks, and will ask it unless something goes wrong."""
+    if DECLARED not in getattr(item, "fixturenames", ()) or case_of(item) is None or candidate_of(item) is None:
+        return False
+    return not any(
+        marker.name in MAY_SKIP or (marker.name == "xfail" and not marker.kwargs.get("run", True))
+        for marker in item.iter_markers()
+    )
+
+
+def goes_out(cassette: Cassette) -> bool:
+    """Whether a test's request may reach the network, as far as can be told without reading its recording."""
+    # Unlike pathlib's, this never raises: a folder that is closed is told of when the recording is read.
+    return cassette.mode != "none" and not (cassette.mode == "once" and os.path.isfile(cassette.path))  # noqa: PTH113
+
+
+def close(job: Job) -> None:
+    """End the recording of a test that does not do so itself."""
+    # Nobody is left to be told, and the next run will be.
+    with contextlib.suppress(CassetteError):
+        job.test.cassette.close(interrupted=not job.whole)
