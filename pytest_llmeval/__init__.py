@@ -12,10 +12,12 @@ if TYPE_CHECKING:
     from pytest_llmeval.checks import assert_json, is_valid_json
     from pytest_llmeval.client import LLM
     from pytest_llmeval.datasets import load_cases
-    from pytest_llmeval.errors import ConfigError, LLMEvalError, ProviderError
+    from pytest_llmeval.errors import ConfigError, LLMEvalError, ProviderError, RunError
+    from pytest_llmeval.merging import merge_runs
     from pytest_llmeval.providers.base import Provider, Request
     from pytest_llmeval.records import Call, Run, TestRecord
     from pytest_llmeval.response import Cost, Response, ToolCall, Usage
+    from pytest_llmeval.runs import load_run
     from pytest_llmeval.scoring import FieldScores, assert_fields, record_score, score_fields
     from pytest_llmeval.settings import Prices
 
@@ -34,6 +36,7 @@ __all__ = [
     "Request",
     "Response",
     "Run",
+    "RunError",
     "TestRecord",
     "ToolCall",
     "Usage",
@@ -42,6 +45,8 @@ __all__ = [
     "compare",
     "is_valid_json",
     "load_cases",
+    "load_run",
+    "merge_runs",
     "record_score",
     "score_fields",
 ]
@@ -53,10 +58,12 @@ _HOMES = {
     "checks": ("assert_json", "is_valid_json"),
     "client": ("LLM",),
     "datasets": ("load_cases",),
-    "errors": ("ConfigError", "LLMEvalError", "ProviderError"),
+    "errors": ("ConfigError", "LLMEvalError", "ProviderError", "RunError"),
+    "merging": ("merge_runs",),
     "providers.base": ("Provider", "Request"),
     "records": ("Call", "Run", "TestRecord"),
     "response": ("Cost", "Response", "ToolCall", "Usage"),
+    "runs": ("load_run",),
     "scoring": ("FieldScores", "assert_fields", "record_score", "score_fields"),
     "settings": ("Prices",),
 }

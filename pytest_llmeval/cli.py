@@ -4,21 +4,15 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import sys
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from importlib import import_module
 
-from pytest_llmeval import casescommand
-from pytest_llmeval.cassettes.paths import shown_path
-from pytest_llmeval.display import escape
-from pytest_llmeval.errors import CassetteError, ConfigError, LLMEvalError
+from pytest_llmeval.display import escape_lines
+from pytest_llmeval.errors import LLMEvalError
 
-if TYPE_CHECKING:
-    from pytest_llmeval.cassettes.adopt import Adopted
-    from pytest_llmeval.inventory import Entry, Known
+#: Each is a module of `commands`.
+COMMANDS = ("cases", "show", "merge", "export", "cassettes", "scan")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -28,7 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         status: int = arguments.run(arguments)
         sys.stdout.flush()
     except LLMEvalError as exc:
-        print(f"llmeval: {exc}", file=sys.stderr)
+        print(f"llmeval: {escape_lines(str(exc))}", file=sys.stderr)
         return 2
     except BrokenPipeError:
         # `llmeval cassettes | head` has seen enough; nothing more may be written, at the exit either.
@@ -38,145 +32,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="llmeval", description="Look after datasets and recorded answers.")
+    parser = argparse.ArgumentParser(
+        prog="llmeval",
+        description="Look after datasets, runs and recorded answers of LLM evaluations.",
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    scan = commands.add_parser("scan", help="find secrets in recordings, also in those of vcrpy and pytest-recording")
-    scan.add_argument("paths", nargs="*", type=Path, metavar="PATH", help="files or folders; default: this folder")
-    scan.set_defaults(run=_scan)
-    cassettes = commands.add_parser(
-        "cassettes", help="list recordings: age, models, tokens, cost, whether they are used"
-    )
-    cassettes.add_argument("paths", nargs="*", type=Path, metavar="PATH", help="files or folders; default: this folder")
-    what = cassettes.add_mutually_exclusive_group()
-    what.add_argument("--prune", action="store_true", help="list and delete those that no test uses any more")
-    what.add_argument("--adopt", action="store_true", help="rewrite those of vcrpy and pytest-recording to our form")
-    cassettes.set_defaults(run=_cassettes)
-    casescommand.add_to(commands)
+    for name in COMMANDS:
+        import_module(f"pytest_llmeval.commands.{name}").add_to(commands)
     return parser
-
-
-def _scan(arguments: argparse.Namespace) -> int:
-    from pytest_llmeval.cassettes.redact import SecretScanner
-    from pytest_llmeval.cassettes.scan import scan
-
-    scanner = SecretScanner(os.environ)
-    result = scan(arguments.paths or [Path()], scanner)
-    for found in result.found:
-        # Names of files come from anywhere, and may hold a secret themselves.
-        print(escape(scanner.mask(f"{found.path}:{found.line}: {found.what}")))
-    secrets = len(result.found) - result.damaged
-    damaged = f", {result.damaged} damaged" if result.damaged else ""
-    print(
-        f"{result.files} {'file' if result.files == 1 else 'files'} scanned, "
-        f"{secrets} {'finding' if secrets == 1 else 'findings'}{damaged}"
-    )
-    return 1 if result.found else 0
-
-
-def _cassettes(arguments: argparse.Namespace) -> int:
-    from pytest_llmeval.cassettes.scan import cassettes_in
-    from pytest_llmeval.collecting import collect
-
-    paths = [path.resolve() for path in arguments.paths or [Path()]]
-    for path in paths:
-        if not path.exists():
-            raise ConfigError(f"{path}: there is no such file or folder.")
-    # Folders that are given may hold each other.
-    files = list(dict.fromkeys(file for path in paths for file in (cassettes_in(path) if path.is_dir() else [path])))
-    known, config = collect([path for path in paths if path.is_dir()] or [Path()])
-    if arguments.adopt:
-        return _adopt(files, config)
-    from pytest_llmeval.inventory import entry_of
-
-    entries = [entry_of(path, known) for path in files]
-    return _prune(entries, known) if arguments.prune else _list(entries, known)
-
-
-def _list(entries: Sequence[Entry], known: Known) -> int:
-    from pytest_llmeval.reports.inventory import totals
-
-    _print_entries(entries)
-    print(totals(entries))
-    for entry in entries:
-        if entry.damaged:
-            print(escape(entry.damaged))
-    if known.why_not:
-        print(f"Which are unused cannot be told: {_plain(known.why_not)}", file=sys.stderr)
-    elif any(entry.used is False for entry in entries):
-        print("Delete those that are unused:  llmeval cassettes --prune")
-    return 1 if any(entry.damaged for entry in entries) else 0
-
-
-def _prune(entries: Sequence[Entry], known: Known) -> int:
-    from pytest_llmeval.inventory import remove
-    from pytest_llmeval.reports.inventory import totals
-
-    if known.why_not:
-        raise ConfigError(
-            f"nothing was deleted, since which recordings are unused cannot be told: {_plain(known.why_not)}"
-        )
-    unused = [entry for entry in entries if entry.used is False]
-    if not unused:
-        print("No recording is unused.")
-        return 0
-    _print_entries(unused)
-    left = remove(entry.path for entry in unused)
-    for path in left:
-        print(escape(f"{path}: could not be deleted"), file=sys.stderr)
-    print(f"Deleted {totals([entry for entry in unused if entry.path not in left])}")
-    return 2 if left else 0
-
-
-def _adopt(files: Sequence[Path], config: Any) -> int:
-    from pytest_llmeval.cassettes.adopt import adopt
-    from pytest_llmeval.cassettes.redact import SecretScanner
-    from pytest_llmeval.session import Hooks
-
-    scanner = SecretScanner(os.environ)
-    redact = Hooks.of(config).redact if config is not None else None
-    adopted = failed = 0
-    for path in files:
-        try:
-            done = adopt(path, scanner, redact)
-        except CassetteError as exc:
-            print(escape(scanner.mask(str(exc))), file=sys.stderr)
-            failed += 1
-            continue
-        if done.changed:
-            adopted += 1
-            print(escape(scanner.mask(_told(path, done))))
-    print(f"{adopted} adopted, {len(files) - adopted - failed} in our form already, {failed} left as they were")
-    return 1 if failed else 0
-
-
-def _told(path: Path, done: Adopted) -> str:
-    """Say what became of a file that was adopted."""
-    dropped = {
-        "headers of requests": done.request_headers,
-        "headers of answers": done.answer_headers,
-        "parameters of URLs": done.parameters,
-    }
-    parts = [f"{what} ({', '.join(sorted(names))})" for what, names in dropped.items() if names]
-    text = f"{shown_path(path)}: {done.interactions} answer{'s' * (done.interactions != 1)}"
-    text += f"; dropped {'; '.join(parts)}" if parts else ""
-    if done.parameters:
-        text += "; vcrpy finds them still if filter_query_parameters names those"
-    if done.path != path:
-        text += f"; written to {shown_path(done.path)}: the JSON stays as it was, secrets included, and can be deleted"
-    return text
-
-
-def _plain(text: str) -> str:
-    """Return text of several lines that cannot steer a terminal."""
-    return "\n".join(escape(line) for line in text.splitlines())
-
-
-def _print_entries(entries: Sequence[Entry]) -> None:
-    from pytest_llmeval.reports.inventory import render_entries
-
-    # Whoever reads a pipe wants whole paths.
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() or "COLUMNS" in os.environ else None
-    print(render_entries(entries, datetime.now(UTC), width=width), end="")
 
 
 if __name__ == "__main__":

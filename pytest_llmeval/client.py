@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -28,6 +29,9 @@ Question = str | Sequence[Mapping[str, Any]] | Case
 UNSET: Any = type("Unset", (), {"__repr__": lambda _: "..."})()
 RESERVED = {"model", "messages"}
 FIELDS = ("prompt", "system", "temperature", "max_tokens", "stream", "schema", "tools")
+
+# Place in the test's record of the call that this context makes, where several begin at once.
+_place: ContextVar[int | None] = ContextVar("llmeval_place", default=None)
 
 
 class LLM:
@@ -126,6 +130,7 @@ class LLM:
         given = _given(params, prompt, system, temperature, max_tokens, stream, schema, tools)
         request = self._request(question, given)
         with call_of(self.pace) as call, self._tariff().asked():
+            call.place = _begin()
             while True:
                 try:
                     response = await self.provider.acomplete(request)
@@ -189,8 +194,10 @@ class LLM:
         requests = [self._request(question, request) for question in questions]
         # Cases with other names and answers may ask the same.
         turns = Turns(requests)
+        places = [_begin() for _ in requests]
 
         def ask(index: int) -> Response:
+            _place.set(places[index])
             with turns.of(index):
                 return self._ask(requests[index])
 
@@ -211,6 +218,7 @@ class LLM:
     def _ask(self, request: Request) -> Response:
         __tracebackhide__ = True
         with call_of(self.pace) as call, self._tariff().asked():
+            call.place = _begin()
             while True:
                 try:
                     response = self.provider.complete(request)
@@ -256,7 +264,7 @@ class LLM:
         response.cost, response.candidate = cost, self.name
         log = running_log.get()
         if log is not None:
-            log.note_call(Call.from_response(response))
+            log.note_call(Call.from_response(response), call.place)
         return response
 
     def _cost(self, response: Response, when: datetime) -> Cost:
@@ -284,11 +292,17 @@ class LLM:
         error.retries += call.earlier
         log = running_log.get()
         if log is not None:
-            log.note_call(Call.from_error(self.name, error, self._cost(Response(""), datetime.now(UTC))))
+            log.note_call(Call.from_error(self.name, error, self._cost(Response(""), datetime.now(UTC))), call.place)
         return error
 
     def __repr__(self) -> str:
         return f"<LLM {self.name}>"
+
+
+def _begin() -> int | None:
+    """Return the place in the running test's record of a call that begins now; None outside of a test."""
+    place, log = _place.get(), running_log.get()
+    return log.begin_call() if place is None and log is not None else place
 
 
 def _messages(question: Any) -> list[Mapping[str, Any]]:

@@ -62,6 +62,33 @@ class _Watcher:
         return read_options(self.config)
 
 
+class _Configuration:
+    """A plugin that takes pytest's configuration, and stops pytest there."""
+
+    def __init__(self) -> None:
+        self.options: Options | None = None
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_cmdline_main(self, config: pytest.Config) -> int:
+        self.options = read_options(config)
+        return 0
+
+
+def read_configuration() -> Options:
+    """Return the options that pytest would have where this process runs.
+
+    Raises:
+        ConfigError: pytest cannot read its configuration.
+    """
+    watcher = _Configuration()
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        pytest.main([], plugins=[watcher])
+    if watcher.options is None:
+        raise ConfigError(f"pytest could not read its configuration:\n{said.getvalue().strip()[-2000:]}")
+    return watcher.options
+
+
 def collect(paths: Sequence[Path]) -> tuple[Known, Any]:
     """Collect the tests below some folders.
 

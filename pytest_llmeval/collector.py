@@ -58,6 +58,15 @@ class Collector:
             self._hand_over()
 
     @hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        """Tell a worker of xdist where it is at home, and be ready for what it brings if that is far away."""
+        from pytest_llmeval.farworkers import HOME, Receiver, place_of
+
+        node.workerinput[HOME] = place_of(self._config.rootpath)
+        if not self._config.pluginmanager.has_plugin("llmeval_receiver"):
+            self._config.pluginmanager.register(Receiver(self._options), "llmeval_receiver")
+
+    @hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
         """Take what a worker of xdist has to say at its end."""
         self.late += getattr(node, "workeroutput", {}).get("llmeval_late", [])

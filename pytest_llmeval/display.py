@@ -26,6 +26,11 @@ def escape(text: str) -> str:
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
+def escape_lines(text: str) -> str:
+    """Return text of several lines that cannot steer a terminal."""
+    return "\n".join(escape(line) for line in text.splitlines())
+
+
 def shorten(value: Any, limit: int = 60) -> str:
     """Return the repr of `value` on one line, escaped, its middle left out where it is longer than `limit`.
 

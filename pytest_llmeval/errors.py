@@ -38,6 +38,10 @@ class SecretError(CassetteError):
     """A recording that holds a secret: it is not written, and the message says where the secret was."""
 
 
+class RunError(LLMEvalError):
+    """A run's file that cannot be read or written; the message names the file, and the line where there is one."""
+
+
 class ProviderError(LLMEvalError):
     """A call that got no whole answer. It counts against availability and is never a score of 0.
 

@@ -6,17 +6,22 @@ import functools
 import inspect
 from collections import Counter
 from collections.abc import Generator
-from typing import Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_llmeval.outcomes import NOT_RUN, outcome_of
 from pytest_llmeval.plugin import asks
+from pytest_llmeval.provenance import candidate_info
 from pytest_llmeval.readahead import ReadAhead
 from pytest_llmeval.repeats import note_sample, selected_samples
 from pytest_llmeval.runningtest import RunningTest, bound
 from pytest_llmeval.samples import case_nodeid
 from pytest_llmeval.session import EvalSession
+
+if TYPE_CHECKING:
+    from pytest_llmeval.cassettes.store import Cassette
 
 TEST = pytest.StashKey[RunningTest]()
 
@@ -34,6 +39,7 @@ class Lifecycle:
         self._selected: Counter[str] = Counter()
         self._calling = False
         self._ahead = ahead
+        self._told: set[str] = set()
 
     def start(self, item: pytest.Item) -> None:
         """Put the test's cassette in.
@@ -49,6 +55,11 @@ class Lifecycle:
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Learn how many samples of each case will run."""
         self._selected = selected_samples(session.items)
+
+    def cassettes_of(self, item: pytest.Item) -> list[Cassette]:
+        """Return the cassettes of a test that has not been reported yet: its own, and those of wider fixtures."""
+        test = item.stash.get(TEST, None)
+        return [test.cassette, *test.fixtures] if test is not None else []
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
@@ -128,6 +139,10 @@ class Lifecycle:
         if call.when == "teardown" and test.outcome is not None:
             record = self._session.record(test)
             report.llmeval = record.to_json()  # type: ignore[attr-defined]
+            if test.candidate is not None and test.candidate.name not in self._told:
+                # Who collects the records may never have seen the test: it may be in another process.
+                self._told.add(test.candidate.name)
+                report.llmeval_candidate = asdict(candidate_info(test.candidate))  # type: ignore[attr-defined]
             # JUnit XML takes its properties from here; a repeated run of the test replaces what the first one left.
             others = [pair for pair in item.user_properties if not pair[0].startswith("llm_")]
             item.user_properties[:] = report.user_properties = [*others, *record.properties()]

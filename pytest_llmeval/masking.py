@@ -69,13 +69,16 @@ def mask_report(report: pytest.TestReport, mask: Callable[[str], str]) -> None:
         report.longrepr = masked(report.longrepr, mask)
     if report.sections:
         report.sections = [(mask(head), mask(text)) for head, text in report.sections]
-    if any(isinstance(value, str) for _, value in report.user_properties):
-        # In place: the test item holds the same list.
-        report.user_properties[:] = [(name, masked(value, mask)) for name, value in report.user_properties]
+    # In place: the test item holds the same list.
+    report.user_properties[:] = [(mask(name), masked(value, mask)) for name, value in report.user_properties]
     if hasattr(report, "wasxfail"):
         report.wasxfail = mask(report.wasxfail)
     record = getattr(report, "llmeval", None)
-    if record is not None and (record["message"] or any(call["error"] for call in record["calls"])):
+    if record is None:
+        return
+    for names in ("scores", "fields"):
+        record[names] = {mask(name): value for name, value in record[names].items()}
+    if record["message"] or any(call["error"] for call in record["calls"]):
         report.llmeval = masked(record, mask)  # type: ignore[attr-defined]
 
 
@@ -88,7 +91,7 @@ def masked(value: Any, mask: Callable[[str], str]) -> Any:
     if type(value) is tuple:
         return tuple(masked(item, mask) for item in value)
     if isinstance(value, dict):
-        return {key: masked(item, mask) for key, item in value.items()}
+        return {masked(key, mask): masked(item, mask) for key, item in value.items()}
     if hasattr(value, "toterminal"):
         for name, item in list(vars(value).items()):
             object.__setattr__(value, name, masked(item, mask))

@@ -18,6 +18,11 @@ MODES = ("none", "once", "new", "stale", "all", "live")
 SUMMARIES = ("on", "off")
 UNKNOWN_PRICES = ("error", "ignore")
 CONCURRENCY = 8
+#: What a report can be, by the end of its file's name.
+REPORT_SUFFIXES = (".jsonl", ".json", ".md", ".csv")
+# A name becomes a file's name on every system, and must not look like a path, a flag or `git:REF`.
+RUN_NAME = re.compile(r"[^\W_][\w.+@-]{0,99}(?<![.])")
+RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +76,11 @@ OPTIONS = (
         ini=False,
         switch=True,
     ),
+    Option("--llm-save", "keep this run under a name, to show, merge or compare it later", ini=False),
+    Option(
+        "--llm-report", "write this run to a file: .jsonl, .json, .md or .csv; may be given several times", many=True
+    ),
+    Option("--llm-run-dir", "folder of the runs that are kept", default=".llmeval/runs", flag=False),
     Option("--llm-cassette-dir", "folder of the recordings beside each test file", default="llm_cassettes", flag=False),
     Option("--llm-passthrough", "hosts (host or host:port) whose traffic is left alone", many=True, flag=False),
 )
@@ -94,6 +104,9 @@ class Options:
         max_cost: Most that the calls of the run may cost, in USD; None for any amount.
         unknown_price: ``error`` or ``ignore``: what becomes of calls without a price under `max_cost`.
         dry_run: Whether to show what the run would ask and cost, instead of running it.
+        save: Name under which this run is kept, if it is.
+        reports: Files to write this run to.
+        run_dir: Folder of the runs that are kept.
         cassette_dir: Name of the folder beside each test file, or an absolute path.
         passthrough: Hosts that are left alone.
         rootdir: pytest's rootdir.
@@ -114,6 +127,9 @@ class Options:
     max_cost: Decimal | None
     unknown_price: str
     dry_run: bool
+    save: str | None
+    reports: tuple[Path, ...]
+    run_dir: Path
     cassette_dir: str
     passthrough: tuple[str, ...]
     rootdir: Path
@@ -175,6 +191,9 @@ def read_options(config: pytest.Config) -> Options:
         max_cost=_max_cost(*values["llm_max_cost"]),
         unknown_price=values["llm_unknown_price"][0],
         dry_run=bool(values["llm_dry_run"][0]),
+        save=_run_name(*values["llm_save"]),
+        reports=_reports(*values["llm_report"], config.invocation_params.dir, config.rootpath),
+        run_dir=config.rootpath / values["llm_run_dir"][0],
         cassette_dir=values["llm_cassette_dir"][0],
         passthrough=tuple(values["llm_passthrough"][0]),
         rootdir=config.rootpath,
@@ -188,7 +207,7 @@ def _value(config: pytest.Config, option: Option) -> tuple[Any, str]:
     if option.flag:
         given = config.getoption(option.dest)
         # An empty text is no default: "--llm-max-cost=$BUDGET" must not run without one where BUDGET is not set.
-        if given or given == "":
+        if given is not None:
             return given, option.name
     if option.ini:
         written = config.getini(option.dest)
@@ -260,3 +279,37 @@ def _max_cost(written: str | None, source: str) -> Decimal | None:
     from decimal import Decimal
 
     return Decimal(match[1])
+
+
+def is_run_name(name: str) -> bool:
+    """Whether a run can be kept under a name: it can be the name of a file on every system.
+
+    >>> is_run_name("main-2025.1"), is_run_name("a/b"), is_run_name("main.json"), is_run_name("nul")
+    (True, False, False, False)
+    """
+    return bool(RUN_NAME.fullmatch(name)) and not RESERVED.match(name) and not _suffix(name)
+
+
+def _run_name(name: str | None, source: str) -> str | None:
+    if name is None or is_run_name(name):
+        return name
+    if "/" in name or "\\" in name or _suffix(name):
+        raise pytest.UsageError(f"{source}={name}: write a name, not a file; --llm-report=FILE writes to a file.")
+    raise pytest.UsageError(
+        f"{source}={name}: begin a name with a letter or a digit, and go on with those and . _ + @ - (100 at most)."
+    )
+
+
+def _reports(written: list[str], source: str, invocation_dir: Path, rootdir: Path) -> tuple[Path, ...]:
+    known = ", ".join(REPORT_SUFFIXES)
+    unknown = [file for file in written if not _suffix(file)]
+    if unknown:
+        raise pytest.UsageError(f"{source}={unknown[0]}: a report's name ends with one of {known}.")
+    # What stands in a configuration file is of the project, wherever pytest is started.
+    home = invocation_dir if source == "--llm-report" else rootdir
+    return tuple(dict.fromkeys(home / file for file in written))
+
+
+def _suffix(file: str) -> str:
+    suffix = Path(file).suffix.lower()
+    return suffix if suffix in REPORT_SUFFIXES else ""

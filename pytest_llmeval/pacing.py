@@ -200,6 +200,7 @@ class PacedCall:
 
     Attributes:
         earlier: How many requests were refused before the SDK began anew.
+        place: Where the call stands in its test's record.
     """
 
     def __init__(self, pace: Pace, *, patient: bool = False, abandoned: Callable[[], bool] = bool) -> None:
@@ -207,6 +208,7 @@ class PacedCall:
         self._patient = patient
         self._abandoned = abandoned
         self.earlier = 0
+        self.place: int | None = None
         self._rounds = 0
         self._requests = 0
         self._sent: float | None = None

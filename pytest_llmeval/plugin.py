@@ -75,7 +75,12 @@ def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
         from pytest_llmeval.collector import Collector
 
-        config.pluginmanager.register(Collector(config, options), "llmeval_collector")
+        collector = Collector(config, options)
+        config.pluginmanager.register(collector, "llmeval_collector")
+        if options.save or options.reports:
+            from pytest_llmeval.saving import Saving
+
+            config.pluginmanager.register(Saving(options, collector.run), "llmeval_saving")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -242,6 +247,7 @@ def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str]
 def _session(config: pytest.Config) -> EvalSession:
     """Return the session of this run; raise `ConfigError` for settings that cannot be used."""
     if SESSION not in config.stash:
+        from pytest_llmeval.farworkers import Sender, is_far
         from pytest_llmeval.fetching import Fetching
         from pytest_llmeval.lifecycle import Lifecycle
         from pytest_llmeval.masking import Masking
@@ -261,6 +267,9 @@ def _session(config: pytest.Config) -> EvalSession:
         config.stash[LIFECYCLE] = Lifecycle(session, fetching.ahead)
         config.pluginmanager.register(fetching, "llmeval_fetching")
         config.pluginmanager.register(config.stash[LIFECYCLE], "llmeval_lifecycle")
+        if is_far(config):
+            sender = Sender(session.options, config.stash[LIFECYCLE].cassettes_of)
+            config.pluginmanager.register(sender, "llmeval_sender")
         config.pluginmanager.register(WideFixtures(session), "llmeval_wide_fixtures")
         config.pluginmanager.register(Masking(session.engine.scanner, asks), "llmeval_masking")
         whole = not config.getoption("lf", False) and not any("::" in arg for arg in config.args)

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 MILLION = Decimal(1_000_000)
 MS_PER_HOUR = Decimal(3_600_000)
 
+#: Source of published prices.
+PUBLISHED = "genai-prices"
 NO_USAGE = "the provider reported no token usage"
 BAD_USAGE = "the reported token usage does not add up"
 UNPUBLISHED = "nobody publishes prices for this endpoint; set `prices` for the model"
@@ -150,7 +152,7 @@ def _by_genai_prices(billing: str, models: Iterable[str | None], usage: Usage, w
             amount = _published_amount(info.get_prices(when), tokens, usage)
             if isinstance(amount, str):
                 return _unknown(amount)
-            return Cost(amount, "priced", "genai-prices", when.date().isoformat())
+            return Cost(amount, "priced", PUBLISHED, when.date().isoformat())
     return _unknown(f"genai-prices does not know {' or '.join(map(repr, asked))} of {billing!r}")
 
 
@@ -175,6 +177,32 @@ def _published_model(billing: str, model: str) -> ModelInfo | None:
         return None
     # genai-prices takes any id that contains "openai" for OpenAI: a wrong price is worse than none.
     return found.model if found.provider.id == billing else None
+
+
+def published_prices(billing: str | None, models: Iterable[str | None], day: str) -> dict[str, str | None]:
+    """Return the published prices of the first of `models` that is known, as of a day, in USD per 1M tokens.
+
+    None stands for what nobody publishes. What depends on the length of the request is told with its steps.
+
+    >>> published_prices("openai", ["gpt-4o-mini-2024-07-18"], "2025-06-01")
+    {'input': '0.15', 'output': '0.6', 'cached_input': '0.075', 'cache_write': None}
+    >>> published_prices("anthropic", ["claude-sonnet-4-5"], "2026-01-01")["output"]
+    '15 (22.5 above 200000 tokens)'
+    """
+    found = (_published_model(billing, model) for model in models if billing and model)
+    info = next((info for info in found if info is not None), None)
+    when = datetime.fromisoformat(day).replace(tzinfo=UTC)
+    by_class: dict[str, Any] = vars(info.get_prices(when)) if info is not None else {}
+    names = {"input": "input_mtok", "output": "output_mtok", "cached_input": "cache_read_mtok"}
+    prices = {name: by_class.get(key) for name, key in (names | {"cache_write": "cache_write_mtok"}).items()}
+    return {name: None if price is None else _price_text(price) for name, price in prices.items()}
+
+
+def _price_text(price: Any) -> str:
+    if isinstance(price, Decimal):
+        return str(price)
+    steps = (f"{tier.price} above {tier.start} tokens" for tier in price.tiers)
+    return f"{price.base} ({', '.join(steps)})"
 
 
 #: Price classes that few models have and that `_published_amount` leaves to genai-prices, at 30 times the time.

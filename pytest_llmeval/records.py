@@ -9,12 +9,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from decimal import Decimal
 from hashlib import sha256
-from operator import attrgetter
+from itertools import count
+from operator import attrgetter, itemgetter
 from statistics import fmean
 from typing import Any
 
 from pytest_llmeval.errors import ProviderError
 from pytest_llmeval.response import Cost, Response
+from pytest_llmeval.runheader import End, Header
 from pytest_llmeval.running import Running
 
 SCHEMA_VERSION = 1
@@ -27,7 +29,36 @@ NO_VERDICT = ("error", "skipped", "not_run")
 class Call:
     """One request to a candidate: what answered, how long it took, what it cost; or the error it ended in.
 
+    Times and costs of a replayed answer are those that were measured when it was recorded. What is not known is None.
+
     Attributes:
+        candidate: Name of who was asked.
+        model: What the server says answered. OpenTelemetry: `gen_ai.response.model`.
+        error: Why there is no answer; None if there is one.
+        error_kind: One of ``auth``, ``rate_limit``, ``timeout``, ``connection``, ``server``, ``bad_request``,
+            ``not_found``, ``malformed``, ``truncated``, ``unknown``. OpenTelemetry: `error.type`.
+        latency_ms: From the request to the last byte of the attempt that answered, in milliseconds. OpenTelemetry, in
+            seconds: `gen_ai.client.operation.duration`.
+        ttft_ms: Time to the first content token, in milliseconds; None where the answer was not streamed.
+            OpenTelemetry has the first chunk instead, in seconds: `gen_ai.response.time_to_first_chunk`.
+        tokens_per_second: Tokens written after the first one, per second of streaming.
+        input_tokens: Tokens read, cached ones included. OpenTelemetry: `gen_ai.usage.input_tokens`.
+        output_tokens: Tokens written, reasoning included. OpenTelemetry: `gen_ai.usage.output_tokens`.
+        cached_tokens: Of those read, from the provider's prompt cache. OpenTelemetry:
+            `gen_ai.usage.cache_read.input_tokens`.
+        cache_write_tokens: Of those read, written to that cache. OpenTelemetry:
+            `gen_ai.usage.cache_creation.input_tokens`.
+        reasoning_tokens: Of those written, reasoning. OpenTelemetry: `gen_ai.usage.reasoning.output_tokens`.
+        cost: USD as a decimal string; None exactly when it is unknown.
+        cost_status: ``priced``, ``estimated``, ``free`` or ``unknown``.
+        cost_source: Who set the price, or why it is unknown.
+        cost_as_of: Day (``YYYY-MM-DD``) whose price was taken.
+        finish_reason: The provider's word for why the answer ended. OpenTelemetry, as a list:
+            `gen_ai.response.finish_reasons`.
+        schema_mode: How a schema was asked for: ``native``, ``prompt`` or ``ignored``; None if none was.
+        retries: How often the SDK tried again.
+        replayed: Whether the answer came from a recording.
+        recorded_at: When that was recorded (ISO 8601, UTC).
         digest: Of the answer's text, so that equal ones are known without keeping them; None where there is no text.
     """
 
@@ -100,12 +131,18 @@ class TestRecord:
     """One test with one candidate.
 
     Attributes:
+        nodeid: pytest's name of the test.
+        candidate: Name of who was asked; empty for a test without one.
         outcome: ``passed``, ``failed``, ``error`` (a call, the setup or the recording failed: no verdict on quality),
             ``skipped``, ``xfailed``, ``xpassed``, or ``not_run`` (the budget did not reach).
         score: 0-1, or None for ``error``, ``skipped`` and ``not_run``.
-        scores: Mean score by name; unnamed scores are under ``score``.
+        scores: Mean score by name; unnamed scores are under ``score``. OpenTelemetry: `gen_ai.evaluation.name` and
+            `gen_ai.evaluation.score.value`.
         fields: Mean score by field path, from `score_fields`.
-        json_checked, json_valid: How many answers were checked for valid JSON, and how many were.
+        json_checked: How many answers were checked for valid JSON.
+        json_valid: How many of them were.
+        calls: Its requests, in the order in which they were made.
+        message: Why it failed, was skipped or is an error. Files have no addresses of objects in it.
         cassette: File of the recorded answers, relative to the rootdir, if there is one.
         unpinned: Id of the candidate's model if another model may be put under it without notice.
         recording: Why the recording does not hold: ``stale`` (a request has none), ``missing`` (there is no recording)
@@ -115,7 +152,8 @@ class TestRecord:
         unkept: Why answers of a test that passed were not worth recording: the next run has to ask again.
         ignored: Parts of requests that make no difference, as they were declared.
         case: Id of the case, if the test has one (`llm_cases`).
-        tags, weight: Those of the case.
+        tags: Those of the case.
+        weight: That of the case.
         sample: Which of several independent samples of one case this is, from 1; None where there is only one.
         samples: How many samples of the case were asked for.
         min_pass_rate: Share of the samples that has to pass; None where each has to pass by itself.
@@ -229,13 +267,24 @@ class Run:
         tests: The records, by node id.
         unpinned: Model names that can move to another model without notice, by candidate.
         budget: How the run stood with its budget at the end; None if it had none.
+        header: Where the run came from; None if nobody asked for that.
+        end: How it ended; None if it was cut, or has not ended.
+        remarks: What is to be said of the file or files that it was read from, a sentence each.
     """
 
     candidates: list[str] = field(default_factory=list)
     mode: str = "once"
     tests: list[TestRecord] = field(default_factory=list)
     unpinned: dict[str, str] = field(default_factory=dict)
+    header: Header | None = None
+    end: End | None = None
+    remarks: list[str] = field(default_factory=list)
     budget: Spending | None = None
+
+    @property
+    def incomplete(self) -> bool:
+        """Whether the run was cut: tests that were to run have no record."""
+        return self.end is None or self.end.stopped is not None
 
     def by_candidate(self) -> dict[str, list[TestRecord]]:
         """Return the records of each candidate: asked-for order first, then as they appear.
@@ -256,15 +305,25 @@ class TestLog:
     def __init__(self, candidate: str, unpinned: str | None = None) -> None:
         self.candidate = candidate
         self.unpinned = unpinned
-        self.calls: list[Call] = []
         self.prompts: dict[str, str] = {}
+        self._places = count()
+        self._calls: list[tuple[int, Call]] = []
         self._scores: list[tuple[str, float]] = []
         self._fields: list[tuple[str, float]] = []
         self._json: dict[int, tuple[bool, object]] = {}
 
-    def note_call(self, call: Call) -> None:
-        """Add a finished or failed call."""
-        self.calls.append(call)
+    @property
+    def calls(self) -> list[Call]:
+        """The calls so far, in the order in which they began: which of several ends first is chance."""
+        return [call for _, call in sorted(self._calls, key=itemgetter(0))]
+
+    def begin_call(self) -> int:
+        """Return the place of a call that begins now."""
+        return next(self._places)
+
+    def note_call(self, call: Call, place: int | None = None) -> None:
+        """Add a finished or failed call, at the place that it got when it began."""
+        self._calls.append((self.begin_call() if place is None else place, call))
 
     def note_prompt(self, name: str, sha256: str) -> None:
         """Add a file that a prompt was read from."""
@@ -299,7 +358,7 @@ class TestLog:
             fields=_means(self._fields),
             json_checked=len(self._json),
             json_valid=sum(valid for valid, _ in self._json.values()),
-            calls=list(self.calls),
+            calls=self.calls,
             message=message,
             cassette=cassette,
             unpinned=self.unpinned,
@@ -331,7 +390,8 @@ def _means(pairs: Iterable[tuple[str, float]]) -> dict[str, float]:
     groups: dict[str, list[float]] = {}
     for name, value in pairs:
         groups.setdefault(name, []).append(value)
-    return {name: fmean(values) for name, values in groups.items()}
+    # By name, as threads note theirs in any order.
+    return {name: fmean(values) for name, values in sorted(groups.items())}
 
 
 running_log: Running[TestLog] = Running("llmeval_log")

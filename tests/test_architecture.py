@@ -16,19 +16,22 @@ PACKAGE = "pytest_llmeval"
 
 #: From the bottom up. A module imports from its own layer or from those before it. A folder stands for all its modules.
 LAYERS = {
-    "values": "errors candidates cases response records running options settings standins stats display",
+    "values": (
+        "errors candidates cases response runheader records runlines running options settings standins stats display"
+    ),
     "logic": (
         "pacing cassettes providers prices tariffs recorded bounds ledger budget jsontext checks compare comparators "
         "fieldscores scoring samples projectfiles images casefiles caseids caserows datasets templates promptfiles "
-        "questions"
+        "questions runs merging schema"
     ),
     "doing": (
-        "workers client collected inventory recordings staleness roster runningtest session readahead outcomes plan"
+        "workers client collected inventory recordings staleness roster runningtest session readahead outcomes plan "
+        "provenance runfiles"
     ),
     "output": "reports",
     "pytest side": (
         "hookspecs workerlink collector lifecycle masking parametrizing repeats widefixtures upcoming fetching "
-        "progress budgeting planning plugin collecting casescommand cli"
+        "progress budgeting planning saving farworkers plugin collecting kept commands cli"
     ),
 }
 
@@ -36,14 +39,14 @@ LAYERS = {
 #: so that nothing in here but pytest may be needed at its import.
 IMPORTERS = {
     "pytest": "budgeting collecting hookspecs lifecycle options parametrizing planning plugin repeats",
-    "pluggy": "collector fetching masking widefixtures workerlink",
+    "pluggy": "collector farworkers fetching masking saving widefixtures workerlink",
     "anyio": "budget",
     "vcr": "cassettes.others",
     "yaml": "casefiles cassettes.format cassettes.leaves cassettes.plainyaml",
     "openai": "providers.openai",
     "anthropic": "providers.anthropic",
     "httpx2": "providers.clients",
-    "pydantic": "settings checks caserows datasets",
+    "pydantic": "settings checks caserows datasets runs schema",
     "pydantic_core": "caseids",
     "jinja2": "templates",
     "jsonschema": "checks",
@@ -58,7 +61,7 @@ IMPORTERS = {
 LAZY = (
     "cassettes.others providers.openai providers.anthropic reports.terminal reports.inventory reports.plan session "
     "settings collecting collector lifecycle masking repeats widefixtures hookspecs fetching progress upcoming "
-    "readahead parametrizing datasets templates budgeting planning"
+    "readahead parametrizing datasets templates budgeting planning runs schema saving farworkers kept"
 )
 
 LONGEST_FILE = 400

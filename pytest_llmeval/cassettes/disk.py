@@ -35,18 +35,19 @@ ADVICE = {
 
 def unreadable(path: Path, error: OSError) -> CassetteError:
     """Return the error of a file that cannot be read."""
-    return CassetteError(f"{shown_path(path)}: cannot be read: {_reason(error)}. {_advice(error)}, then run again.")
+    return CassetteError(f"{shown_path(path)}: cannot be read: {reason(error)}. {_advice(error)}, then run again.")
 
 
 def unwritable(path: Path, error: OSError) -> CassetteError:
     """Return the error of a file that cannot be written."""
     return CassetteError(
-        f"{shown_path(path)}: cannot be written: {_reason(error)}. {_advice(error)}, then run this test again: "
+        f"{shown_path(path)}: cannot be written: {reason(error)}. {_advice(error)}, then run this test again: "
         "its answers are not recorded. What was there before is intact."
     )
 
 
-def _reason(error: OSError) -> str:
+def reason(error: OSError) -> str:
+    """Return the system's word for what is wrong."""
     return error.strerror or str(error)
 
 
@@ -105,7 +106,7 @@ def _put(path: Path, data: bytes, *, first_wins: bool) -> None:
         try:
             with temporary.open("xb") as file:
                 file.write(data)
-            _remove_leftovers(temporary)
+            remove_leftovers(temporary)
             if first_wins:
                 _link(temporary, path)
             else:
@@ -121,7 +122,7 @@ def _put(path: Path, data: bytes, *, first_wins: bool) -> None:
                 temporary.unlink(missing_ok=True)
 
 
-def _remove_leftovers(own: Path) -> None:
+def remove_leftovers(own: Path) -> None:
     """Remove the temporary files of processes that were killed."""
     with contextlib.suppress(OSError):
         # By the clock of the file system, which may be another machine's.

@@ -44,13 +44,30 @@ def write_tape(path: Path, tape: Tape, scanner: SecretScanner, *, first_wins: bo
         CassetteError: The file cannot be written; what was there before is intact.
     """
     text = dumps(tape)
+    _refuse_secrets(path, text, tape, scanner)
+    disk.put(path, text.encode("utf-8"), first_wins=first_wins)
+
+
+def check_foreign(path: Path, text: str, scanner: SecretScanner) -> None:
+    """Check the text of a cassette that was recorded elsewhere, before it is written here as it is.
+
+    Raises:
+        DamagedError: We did not write it, or it is not what we wrote: its checksum is wrong.
+        SecretError: It holds what is a secret here.
+    """
+    tape = loads(text, path)
+    if not tape.ours:
+        raise damaged(path, 1, "it has no seal")
+    _refuse_secrets(path, text, tape, scanner)
+
+
+def _refuse_secrets(path: Path, text: str, tape: Tape, scanner: SecretScanner) -> None:
     where = "; ".join(_secrets(path, text, tape, scanner))
     if where:
         raise SecretError(
             f"{scanner.mask(shown_path(path))}: not written, since it would hold a secret ({where}). "
             "Take it out of the request, or redact it with the hook pytest_llmeval_redact."
         )
-    disk.put(path, text.encode("utf-8"), first_wins=first_wins)
 
 
 def move(path: Path, to: Path) -> bool:

@@ -97,6 +97,11 @@ class Cassette:
         self._outdated: dict[int, tuple[Equals, int]] = {}
 
     @property
+    def written(self) -> bool:
+        """Whether the file was written in this run."""
+        return self._written is not None
+
+    @property
     def shown(self) -> str:
         """What messages call the file."""
         return shown_path(self.source)

@@ -76,6 +76,8 @@ def one_line(text: str) -> str:
     >>> one_line("gpt\x1b[31m-4o\n")
     'gpt [31m-4o'
     """
+    if text.isprintable() and "  " not in text and text == text.strip():
+        return text
     return " ".join("".join(char if char.isprintable() else " " for char in text).split())
 
 

@@ -142,6 +142,36 @@ def test_it(llm):
     assert [call.error_kind for call in record.calls] == ["server", None]
 
 
+def test_calls_stand_in_the_order_in_which_they_were_made_whichever_begins_first(project: Project) -> None:
+    # The server refuses what comes first, which is the second question.
+    project.server.failures += [400]
+    project.write(
+        f"""{HEAD}
+from threading import Event
+asked = Event()
+
+class Late(list):
+    def __iter__(self):
+        assert asked.wait(30)
+        return super().__iter__()
+
+class Early(list):
+    def __iter__(self):
+        try:
+            return super().__iter__()
+        finally:
+            Timer(0.5, asked.set).start()
+
+def test_it(llm):
+    message = {{"role": "user", "content": "x"}}
+    with pytest.raises(ProviderError):
+        llm.complete_many([Late([message]), Early([message])], concurrency=2)
+""".replace("import Event", "import Event, Timer")
+    )
+    project.outcomes(passed=1)
+    assert [call.error_kind for call in the_record(project).calls] == [None, "bad_request"]
+
+
 @pytest.mark.parametrize(("phase", "outcome"), [("setup", "error"), ("teardown", "passed")])
 def test_a_fixture_that_fails_says_nothing_about_the_answers(project: Project, phase: str, outcome: str) -> None:
     project.write(f"""{HEAD}

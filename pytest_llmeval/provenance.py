@@ -1,0 +1,178 @@
+"""Where a run comes from: versions, commit, candidates, prices."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from pytest_llmeval.cassettes.matching import scrub_uri
+from pytest_llmeval.errors import ConfigError
+from pytest_llmeval.prices import PUBLISHED, published_prices
+from pytest_llmeval.providers.endpoints import connection_of, endpoint_of
+from pytest_llmeval.records import SCHEMA_VERSION, Run, TestRecord
+from pytest_llmeval.runheader import CandidateInfo, End, Header, PriceUsed
+
+if TYPE_CHECKING:
+    from pytest_llmeval.candidates import Candidate
+    from pytest_llmeval.providers.endpoints import Connection
+
+PACKAGES = ("pytest", "pytest-llmeval", "openai", "anthropic", "httpx2", "genai-prices", "pytest-xdist")
+#: Parameters that carry whatever a server wants to know of its client, keys too.
+NOT_KEPT = ("extra_headers", "extra_query")
+#: Seconds. Git answers in milliseconds, but for a huge repository on a slow disk.
+PATIENCE = 10.0
+
+
+def now() -> str:
+    """Return the time as records have it: ISO 8601, UTC, whole seconds."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def new_header(rootdir: Path, *, mode: str, name: str | None = None) -> Header:
+    """Return the header of a run that begins now; who is asked is not known yet.
+
+    Args:
+        rootdir: Folder of the project.
+        mode: Record mode.
+        name: Name under which the run is kept, if it is.
+    """
+    commit, dirty = git_state(rootdir)
+    return Header(
+        schema_version=SCHEMA_VERSION,
+        id=uuid4().hex,
+        name=name,
+        started=now(),
+        mode=mode,
+        commit=commit,
+        dirty=dirty,
+        versions=_versions(),
+        platform=platform.platform(),
+    )
+
+
+def _versions() -> dict[str, str]:
+    versions = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def git_state(folder: Path) -> tuple[str | None, bool | None]:
+    """Return the commit of a folder, and whether tracked files differ from it; None for what git does not tell."""
+    commit = _git(folder, "rev-parse", "--verify", "HEAD")
+    changes = _git(folder, "status", "--porcelain", "--untracked-files=no") if commit else None
+    return commit, None if changes is None else bool(changes)
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    # A monitor of the file system is a program that the repository names; nothing here is worth starting one.
+    command = ["git", "-c", "core.fsmonitor=false", "-C", str(folder), *arguments]
+    environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
+    try:
+        done = subprocess.run(  # noqa: S603 - a fixed command
+            command, capture_output=True, timeout=PATIENCE, env=environment, check=False, stdin=subprocess.DEVNULL
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.decode("utf-8", "replace").strip() if done.returncode == 0 else None
+
+
+def candidate_info(candidate: Candidate) -> CandidateInfo:
+    """Return what a run's header says of a candidate.
+
+    >>> from pytest_llmeval.candidates import Candidate
+    >>> info = candidate_info(Candidate("mini", "openai", "gpt-4o-mini", parameters={"extra_headers": {"X": "secret"}}))
+    >>> info.hosting, info.parameters
+    ('api', {'extra_headers': ['X']})
+    """
+    connection = _connection(candidate)
+    return CandidateInfo(
+        name=candidate.name,
+        provider=candidate.provider,
+        model=candidate.model,
+        endpoint=scrub_uri(candidate.base_url) if candidate.base_url else None,
+        hosting=candidate.hosting or (connection.hosting if connection else None),
+        parameters=_parameters(candidate.parameters),
+        prices=_prices(candidate),
+        structured_output=candidate.structured_output,
+    )
+
+
+def _connection(candidate: Candidate) -> Connection | None:
+    endpoint = endpoint_of("", candidate.provider)
+    try:
+        return connection_of(endpoint, candidate) if endpoint is not None else None
+    except ConfigError:
+        return None
+
+
+def _parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    kept = dict(parameters)
+    for name in NOT_KEPT & kept.keys():
+        kept[name] = sorted(kept[name]) if isinstance(kept[name], Mapping) else "(not kept)"
+    return kept
+
+
+def _prices(candidate: Candidate) -> dict[str, str | int] | str | None:
+    prices = candidate.prices
+    if prices is None or isinstance(prices, str):
+        return prices
+    given = prices.model_dump(exclude_none=True)
+    # How many requests share a machine is no price, and counts only beside one for the machine.
+    return {
+        name: value if isinstance(value, int) else str(value)
+        for name, value in given.items()
+        if name != "concurrency" or "gpu_hour" in given
+    }
+
+
+def with_provenance(run: Run, header: Header, known: Mapping[str, CandidateInfo], end: End) -> Run:
+    """Return a run with its header, that knows all its candidates and prices by now, and its end."""
+    names = list(dict.fromkeys([*run.candidates, *run.by_candidate()]))
+    header.candidates = [known.get(name, CandidateInfo(name)) for name in names]
+    header.prices = prices_used(run.tests, known)
+    return Run(names, run.mode, run.tests, run.unpinned, header, end, run.remarks)
+
+
+def prices_used(tests: Iterable[TestRecord], known: Mapping[str, CandidateInfo]) -> list[PriceUsed]:
+    """Return the published prices that calls were priced with; days with the same prices stand together."""
+    days = sorted({
+        (call.candidate, call.model or "", call.cost_as_of)
+        for test in tests
+        for call in test.calls
+        if call.cost_source == PUBLISHED and call.cost_as_of
+    })  # fmt: skip
+    found: dict[tuple[Any, ...], PriceUsed] = {}
+    for candidate, answered, day in days:
+        info = known.get(candidate, CandidateInfo(candidate))
+        model = answered or info.model or ""
+        prices = published_prices(_billing(info), [answered, info.model], day)
+        same = found.setdefault(
+            (candidate, model, *prices.items()), PriceUsed(candidate, model, PUBLISHED, day, day, **prices)
+        )
+        same.last = day
+    return list(found.values())
+
+
+def _billing(info: CandidateInfo) -> str | None:
+    from pytest_llmeval.candidates import Candidate
+
+    connection = _connection(Candidate(info.name, info.provider or "", info.model or "", base_url=info.endpoint))
+    return connection.billing if connection else None
+
+
+def end_of(tests: Sequence[TestRecord], exit_status: int, stopped: str | None) -> End:
+    """Return the closing line of a run that ends now."""
+    counts = Counter(test.outcome for test in tests)
+    return End(now(), exit_status, stopped, len(tests), dict(sorted(counts.items())))

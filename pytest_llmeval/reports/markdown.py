@@ -1,0 +1,111 @@
+"""A run as Markdown, fit for a comment on a pull request: the table, the notes, and failures that unfold."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from html import escape
+
+from pytest_llmeval.records import Run, TestRecord
+from pytest_llmeval.reports.columns import columns, one_line
+from pytest_llmeval.reports.notes import notes
+from pytest_llmeval.reports.provenance import origin
+from pytest_llmeval.reports.summary import summarize
+from pytest_llmeval.runlines import key_of
+
+#: GitHub refuses a comment of more than 65,536 characters.
+MOST_CHARACTERS = 60_000
+MOST_FAILURES = 50
+LONGEST_MESSAGE = 1_500
+
+# What has a meaning in Markdown, as GitHub reads it, wherever it stands in a line.
+MARKS = re.compile(r"[\\`*_{}\[\]#!|~$]|:(?=//|\w+:)")
+# What GitHub makes links and notifications of, even from entities: a blank of no width parts it.
+LINKED = re.compile(r"(@|www(?=\.)|GH(?=-)|&#35;|&#58;(?=//))")
+APART = "&#8203;"
+# In the block of a failure lines stay, and nothing else that moves a cursor.
+NOT_SHOWN = re.compile(r"[^\n\t\x20-\x7e\xa0-\U0010ffff]|[\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]")
+
+FAILED = {"failed": "Failed", "error": "Errors", "not_run": "Not run"}
+
+
+def render(run: Run) -> str:
+    """Return Markdown of at most 60,000 characters. What models wrote is shown as text, whatever it holds."""
+    rows = summarize(run)
+    parts = ["## LLM evaluation\n"]
+    parts += [f"> ⚠️ {text(remark)}\n" for remark in run.remarks]
+    if rows:
+        built = columns(rows)
+        heads = ["candidate", *(one_line(column.head) for column in built)]
+        table = ["| " + " | ".join(heads) + " |", "|---" + "|--:" * len(built) + "|"]
+        for index, row in enumerate(rows):
+            cells = [_cell(text(column.cells[index]), best=index in column.best) for column in built]
+            table.append("| " + " | ".join([text(row.name), *cells]) + " |")
+        parts += ["\n".join(table) + "\n", *_notes(run)]
+    else:
+        parts.append("No test asked a model.\n")
+    room = MOST_CHARACTERS - sum(map(len, parts)) - 500
+    parts += _failures(sorted(run.tests, key=key_of), room)
+    parts.append(f"<sub>{text(origin(run))}</sub>\n")
+    return "\n".join(parts)
+
+
+def text(value: str) -> str:
+    """Return a text on one line, as text: nothing in it is markup, a link, a mention or HTML.
+
+    >>> print(text("<b>*gpt* | @you"))
+    &lt;b&gt;&#42;gpt&#42; &#124; @&#8203;you
+    """
+    value = escape(one_line(value), quote=False)
+    # An entity's own # and ; are no marks of the text.
+    parts = re.split(r"(&(?:lt|gt|amp);)", value)
+    marked = "".join(
+        part if index % 2 else MARKS.sub(lambda found: f"&#{ord(found[0])};", part) for index, part in enumerate(parts)
+    )
+    return LINKED.sub(rf"\1{APART}", marked)
+
+
+def block(value: str) -> str:
+    r"""Return a text of several lines for within `<pre>`, where Markdown has no say and HTML is escaped.
+
+    >>> block("a\x1b[31m</pre>\n*b*")
+    'a�[31m&lt;/pre&gt;\n*b*'
+    """
+    return escape(NOT_SHOWN.sub("\ufffd", value), quote=False)
+
+
+def _cell(cell: str, *, best: bool) -> str:
+    return f"**{cell}**" if best else cell
+
+
+def _notes(run: Run) -> Iterator[str]:
+    lines = [f"- **{text(label)}**: {text(said)}" for label, said in notes(run, summarize(run))]
+    if lines:
+        yield "\n".join(lines) + "\n"
+
+
+def _failures(tests: Sequence[TestRecord], room: int) -> Iterator[str]:
+    """Yield a part that unfolds for each outcome that is none to be glad of; no more than there is room for."""
+    for outcome, head in FAILED.items():
+        found = [test for test in tests if test.outcome == outcome]
+        if not found:
+            continue
+        shown: list[str] = []
+        for test in found[:MOST_FAILURES]:
+            entry = _failure(test)
+            if len(entry) > room:
+                break
+            room -= len(entry)
+            shown.append(entry)
+        left = len(found) - len(shown)
+        more = f"... and {left:,} more\n\n" if left else ""
+        yield f"<details><summary>{head}: {len(found):,}</summary>\n\n{''.join(shown)}{more}</details>\n"
+
+
+def _failure(test: TestRecord) -> str:
+    message = test.message or ""
+    if len(message) > LONGEST_MESSAGE:
+        message = f"{message[:LONGEST_MESSAGE]}…"
+    score = "" if test.score is None else f", score {test.score:.2f}"
+    told = f"<pre>{block(message)}</pre>\n\n" if message else ""
+    return f"<code>{text(test.nodeid)}</code>{score}\n\n{told}"
