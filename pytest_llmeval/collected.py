@@ -1,14 +1,15 @@
-"""Which recordings belong to a test that there is: what was collected says so, or the files that are there."""
+"""Which recordings belong to a test or fixture that there is: what was collected says so, or the files there are."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_llmeval.cases import Case
-from pytest_llmeval.cassettes.paths import FIXTURES, LONGEST, file_name, is_sample_of, named_after
+from pytest_llmeval.cassettes.paths import LONGEST, file_name, is_of_fixture, is_sample_of, named_after
 
 if TYPE_CHECKING:
     from pytest_llmeval.candidates import Candidate
@@ -49,6 +50,57 @@ def sample_of(item: Any) -> Sample | None:
     return callspec.params.get("llm_sample") if callspec else None
 
 
+def classes_of(item: Any) -> str:
+    """Return the class of a test as node ids have it, or an empty string."""
+    return "::".join(nodeid_of(item).partition("[")[0].split("::")[1:-1])
+
+
+def wide_fixtures(config: Any) -> list[Any]:
+    """Return the definitions of the fixtures that are wider than a test.
+
+    A test may ask for a fixture by name while it runs, and pytest has no public list of them.
+    """
+    manager = config.pluginmanager.get_plugin("funcmanage")
+    tables = [table for name, table in vars(manager).items() if name.startswith("_arg2")] if manager else []
+    return [definition for definition in _leaves(tables) if definition.scope != "function"]
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    if isinstance(value, dict | list | tuple):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _leaves(part)
+    else:
+        yield value
+
+
+def fixture_names(definitions: Iterable[Any], file: str, classes: Iterable[str] = ()) -> frozenset[str]:
+    """Return what recordings of fixtures are named after, beside those of a test file, or of a whole folder.
+
+    Args:
+        definitions: Of `wide_fixtures`.
+        file: The test file as node ids have it; an empty string for a folder.
+        classes: Those that it has.
+    """
+    names: set[str] = set()
+    for definition in definitions:
+        defined = definition.baseid.partition("::")[0]
+        in_file, shared = defined.endswith(".py"), definition.scope in ("session", "package")
+        if (defined == file or not (in_file or shared)) if file else (shared and not in_file):
+            names.add(definition.argname)
+            names.update(f"{name}.{definition.argname}" for name in classes if definition.scope == "class")
+    return frozenset(names)
+
+
+@dataclass(slots=True)
+class _Module:
+    """A test file: itself, its name in node ids, and what its tests record as."""
+
+    python: Any
+    file: str
+    names: set[str] = field(default_factory=set)
+    classes: set[str] = field(default_factory=set)
+
+
 class Collected:
     """The tests of a run, before any was deselected.
 
@@ -56,22 +108,34 @@ class Collected:
         items: pytest's items.
         whole: Whether the files that were collected were collected whole: not by node id, not by ``--lf``.
         path_of: Returns the recording that a test would have if it had no candidate.
+        fixtures: Returns the definitions of wide fixtures.
     """
 
-    def __init__(self, items: Iterable[Any], *, whole: bool, path_of: Callable[[Any], Path]) -> None:
+    def __init__(
+        self,
+        items: Iterable[Any],
+        *,
+        whole: bool,
+        path_of: Callable[[Any], Path],
+        fixtures: Callable[[], Sequence[Any]] = tuple,
+    ) -> None:
         self._items = items
         self._whole = whole
         self._path_of = path_of
+        self._fixtures = fixtures
         self._sources: dict[Path, set[str]] = {}
 
     @cached_property
-    def _modules(self) -> dict[Path, tuple[frozenset[str], Any]]:
-        """The names of recordings by their module's folder, and the module itself."""
-        modules: dict[Path, tuple[set[str], Any]] = {}
+    def _modules(self) -> dict[Path, _Module]:
+        """The test files by their folders of recordings."""
+        modules: dict[Path, _Module] = {}
         for item in self._items:
             path = self._path_of(item)
-            modules.setdefault(path.parent, (set(), getattr(item, "module", None)))[0].add(path.name)
-        return {folder: (frozenset(names), module) for folder, (names, module) in modules.items()}
+            new = _Module(getattr(item, "module", None), item.nodeid.partition("::")[0])
+            module = modules.setdefault(path.parent, new)
+            module.names.add(path.name)
+            module.classes.add(classes_of(item))
+        return modules
 
     def owns(self, folder: Path, name: str, home: Path) -> bool:
         """Whether a recording belongs to a test, or nobody can tell that it does not.
@@ -81,15 +145,40 @@ class Collected:
             name: Name of the file.
             home: Where the test files are that record there.
         """
-        if folder not in self._modules:
-            # Of which fixtures there are nothing is known here.
-            return folder.name == FIXTURES or folder.name in self._files(home)
-        names, module = self._modules[folder]
+        module = self._modules.get(folder)
+        if module is None:
+            return folder.name in self._files(home)
         return (
-            name in names
-            or is_sample_of(name, names)
-            or (not self._whole and _defines(module, name.removesuffix(".yaml")))
+            name in module.names
+            or is_sample_of(name, frozenset(module.names))
+            or (not self._whole and _defines(module.python, name.removesuffix(".yaml")))
         )
+
+    def owns_of_fixture(self, folder: Path | None, name: str, home: Path) -> bool:
+        """Whether a recording belongs to a fixture, or nobody can tell that it does not.
+
+        Args:
+            folder: The module's folder of recordings; None for what stands beside those, of a conftest or a plugin.
+            name: Name of the file.
+            home: Where the test files are that record there.
+        """
+        stem = name.removesuffix(".yaml")
+        if folder is None:
+            names = fixture_names(self._definitions, "")
+        elif folder not in self._modules:
+            return folder.name in self._files(home)
+        elif not self._whole and "." in stem:
+            # Of a class that was not selected pytest does not read the fixtures.
+            return True
+        else:
+            module = self._modules[folder]
+            names = fixture_names(self._definitions, module.file, module.classes - {""})
+        # Where pytest does not say which there are, nobody can tell.
+        return not self._definitions or any(is_of_fixture(stem, fixture) for fixture in names)
+
+    @cached_property
+    def _definitions(self) -> Sequence[Any]:
+        return self._fixtures()
 
     def _files(self, home: Path) -> set[str]:
         if home not in self._sources:

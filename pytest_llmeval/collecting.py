@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import inspect
 import io
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +13,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_llmeval.candidates import resolve_candidate
+from pytest_llmeval.cassettes.paths import candidate_folder
+from pytest_llmeval.collected import candidate_of, classes_of, fixture_names, nodeid_of, wide_fixtures
 from pytest_llmeval.errors import ConfigError
+from pytest_llmeval.heirs import Expected
 from pytest_llmeval.inventory import Known, by_folder
 from pytest_llmeval.options import Options, read_options
 from pytest_llmeval.plugin import asks
@@ -29,32 +33,49 @@ class _Watcher:
 
     def __init__(self) -> None:
         self.items: list[pytest.Item] = []
-        self.modules: list[Path] = []
+        self.modules: list[str] = []
         self.config: pytest.Config | None = None
         self.names: dict[Path, set[str]] = {}
-        self.fixtures: set[str] = set()
-        self.candidates: list[Candidate] = []
+        self.fixtures: dict[Path | None, frozenset[str]] = {}
+        self.asking: set[str] = set()
+        self.tests: dict[Path, list[Expected]] = {}
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.passed and report.nodeid.endswith(".py"):
-            self.modules.append(Path(report.nodeid))
+            self.modules.append(report.nodeid)
 
     def pytest_itemcollected(self, item: pytest.Item) -> None:
         self.items.append(item)
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         self.config = session.config
-        options = read_options(session.config)
-        for path in self.modules:
-            self.names.setdefault(module_of(options, session.config.rootpath / path), set())
-        # A test may ask for a fixture by name while it runs, and pytest has no public list of them.
-        tables = [table for name, table in vars(session._fixturemanager).items() if name.startswith("_arg2")]
-        self.fixtures.update(*tables)
         # A plugin may have added some.
-        for item in [*self.items, *session.items]:
+        items = list(dict.fromkeys([*self.items, *session.items]))
+        self._note_fixtures(session.config, items)
+        for item in items:
             if asks(item):
-                path = shared_path(options, item)
-                self.names.setdefault(path.parent, set()).add(path.name)
+                self._note_test(item)
+
+    def _note_fixtures(self, config: pytest.Config, items: Sequence[pytest.Item]) -> None:
+        definitions = wide_fixtures(config)
+        self.fixtures[None] = fixture_names(definitions, "")
+        for file in self.modules:
+            folder = module_of(self.options, config.rootpath / file)
+            classes = {classes_of(item) for item in items if item.nodeid.startswith(f"{file}::")} - {""}
+            self.names.setdefault(folder, set())
+            self.fixtures[folder] = fixture_names(definitions, file, classes)
+        taken = {name for item in items if asks(item) for name in getattr(item, "fixturenames", ())}
+        own = {definition.argname for definition in definitions if _is_below(config.rootpath, definition.func)}
+        self.asking |= taken & own
+
+    def _note_test(self, item: pytest.Item) -> None:
+        path, candidate = shared_path(self.options, item), candidate_of(item)
+        self.names.setdefault(path.parent, set()).add(path.name)
+        if item.get_closest_marker("skip") is None:
+            folder = candidate_folder(candidate.name) if candidate is not None else None
+            asks_candidates = "llm_candidate" in getattr(item, "fixturenames", ())
+            expected = Expected(nodeid_of(item), path, asks_candidates, folder)
+            self.tests.setdefault(path.parent.parent, []).append(expected)
 
     @property
     def options(self) -> Options:
@@ -117,11 +138,20 @@ def _known(watcher: _Watcher, status: int, said: str) -> Known:
     options = watcher.options
     return Known(
         names={folder: frozenset(names) for folder, names in watcher.names.items()},
-        fixtures=frozenset(watcher.fixtures),
+        fixtures=watcher.fixtures,
+        asking=frozenset(watcher.asking),
+        tests=watcher.tests,
         candidates=by_folder(_candidates(config, options)),
         home_of=lambda folder: home_of(options, folder),
         why_not=why_not,
     )
+
+
+def _is_below(rootdir: Path, function: Any) -> bool:
+    """Whether a function was written in the project, and is not of a plugin."""
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    file = Path(code.co_filename) if code is not None else rootdir
+    return file.is_relative_to(rootdir) and "site-packages" not in file.parts
 
 
 def _candidates(config: pytest.Config, options: Options) -> list[Candidate]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -18,10 +17,11 @@ from pytest_llmeval.cassettes.paths import (
     LONGEST,
     candidate_folder,
     file_name,
+    is_of_fixture,
     is_sample_of,
-    named_after,
 )
 from pytest_llmeval.errors import CassetteError
+from pytest_llmeval.heirs import Expected, heir_of_fixture, heir_of_test
 from pytest_llmeval.prices import TotalCost
 from pytest_llmeval.recorded import answer_of, cost_of_answer, total_of
 
@@ -42,6 +42,7 @@ class Entry:
         tokens: Read and written; None if an answer does not say.
         cost: At the prices of the day of the recording.
         used: Whether a test uses it; None if that cannot be told: others' tests may use what others wrote.
+        heir: Who may still take it over when the tests run, if no test uses it.
         ours: Whether it has our form; stock vcrpy's has not.
         damaged: Why it cannot be read, or None.
     """
@@ -56,6 +57,7 @@ class Entry:
     tokens: tuple[int | None, int | None] = (None, None)
     cost: TotalCost = field(default_factory=lambda: TotalCost(Decimal(0)))
     used: bool | None = None
+    heir: str | None = None
     ours: bool = True
     incomplete: bool = False
     damaged: str | None = None
@@ -67,7 +69,9 @@ class Known:
 
     Attributes:
         names: Names of the recordings that tests may have, by their module's folder, candidates apart.
-        fixtures: Names of the fixtures that there are.
+        fixtures: What recordings of fixtures are named after, by their module's folder; None for those beside modules.
+        asking: Names of the project's fixtures that tests take which ask.
+        tests: Tests that may have recordings, by the folder in which their modules have theirs.
         candidates: Candidates by the name of their folder.
         home_of: Takes a module's folder of recordings, and returns where its test file would be; None for a folder of
             someone else's.
@@ -75,7 +79,9 @@ class Known:
     """
 
     names: Mapping[Path, frozenset[str]] = field(default_factory=dict)
-    fixtures: frozenset[str] = frozenset()
+    fixtures: Mapping[Path | None, frozenset[str]] = field(default_factory=dict)
+    asking: frozenset[str] = frozenset()
+    tests: Mapping[Path, Sequence[Expected]] = field(default_factory=dict)
     candidates: Mapping[str, Candidate] = field(default_factory=dict)
     home_of: Callable[[Path], Path | None] = Path
     why_not: str = "nothing was collected"
@@ -90,6 +96,7 @@ def entry_of(path: Path, known: Known) -> Entry:
         return Entry(path, path.stat().st_size if path.exists() else 0, damaged=str(exc))
     answers = [answer_of(interaction) for interaction in tape.interactions]
     dates = [when for interaction in tape.interactions if (when := interaction.recorded_at) is not None]
+    used = is_used(path, known) if tape.ours else None
     return Entry(
         path,
         size,
@@ -103,7 +110,8 @@ def entry_of(path: Path, known: Known) -> Entry:
             _sum(answer.usage.output_tokens for answer in answers),
         ),
         cost=_cost(path, tape, known),
-        used=is_used(path, known) if tape.ours else None,
+        used=used,
+        heir=_heir(path, known) if used is False else None,
         ours=tape.ours,
         incomplete=tape.incomplete,
     )
@@ -136,18 +144,43 @@ def is_used(path: Path, known: Known) -> bool | None:
 
 
 def _fixture_is_used(path: Path, known: Known) -> bool | None:
-    """Whether a fixture of this name is there: what it belongs to beyond that is not looked at."""
-    if any(re.search(rf"(^|[.]){re.escape(fixture)}($|[^A-Za-z0-9_])", path.stem) for fixture in known.fixtures):
-        return True
-    if named_after(path.stem) is None or OWN_FIXTURE not in known.fixtures:
+    """Whether a fixture uses a recording: no, if its test file is gone, or there is no fixture of this name."""
+    if OWN_FIXTURE not in known.fixtures.get(None, ()):
         return None
     folder = next(parent for parent in path.parents if parent.name == FIXTURES).parent
-    # A fixture of the session may be one of a test file that was not collected.
-    return False if folder in known.names else None
+    if folder in known.fixtures:
+        return any(is_of_fixture(path.stem, name) for name in known.fixtures[folder])
+    home = known.home_of(folder / "any")
+    if home is not None and home.is_dir():
+        if any(is_of_fixture(path.stem, name) for name in known.fixtures[None]):
+            return True
+        # The conftest of a folder is read when something in it, or below, is collected.
+        collected = [known.home_of(module) for module in known.names]
+        return False if any(each and (each == home or home in each.parents) for each in collected) else None
+    home = known.home_of(folder)
+    return None if home is None or _has_source(home, folder.name) else False
+
+
+def _heir(path: Path, known: Known) -> str | None:
+    if FIXTURES in path.parts:
+        return heir_of_fixture(path, known.fixtures, known.asking)
+    return heir_of_test(path, known.tests)
 
 
 def _has_source(home: Path, module: str) -> bool:
     return any(file_name(path.stem, LONGEST["module"]) == module for path in home.glob("*.py"))
+
+
+def unused_of(entries: Iterable[Entry], named: Iterable[Path]) -> tuple[list[Entry], list[Entry]]:
+    """Return what can be deleted, and what nobody uses but somebody may still take over.
+
+    Args:
+        entries: The recordings.
+        named: Files that were asked for by name: whoever does that knows what they are.
+    """
+    unused = [entry for entry in entries if entry.used is False]
+    awaited = [entry for entry in unused if entry.heir is not None and entry.path not in named]
+    return [entry for entry in unused if entry not in awaited], awaited
 
 
 def by_folder(candidates: Iterable[Candidate]) -> dict[str, Candidate]:

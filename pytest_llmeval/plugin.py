@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Generator
+from functools import partial
 from pathlib import Path
 from types import FunctionType
 from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
-from pytest_llmeval.errors import ConfigError
+from pytest_llmeval.errors import ConfigError, LLMEvalError
 from pytest_llmeval.options import Options, add_options, read_options
 
 if TYPE_CHECKING:
@@ -247,6 +248,7 @@ def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str]
 def _session(config: pytest.Config) -> EvalSession:
     """Return the session of this run; raise `ConfigError` for settings that cannot be used."""
     if SESSION not in config.stash:
+        from pytest_llmeval.collected import wide_fixtures
         from pytest_llmeval.farworkers import Sender, is_far
         from pytest_llmeval.fetching import Fetching
         from pytest_llmeval.lifecycle import Lifecycle
@@ -274,7 +276,7 @@ def _session(config: pytest.Config) -> EvalSession:
         config.pluginmanager.register(Masking(session.engine.scanner, asks), "llmeval_masking")
         whole = not config.getoption("lf", False) and not any("::" in arg for arg in config.args)
         items: list[pytest.Item] = config.stash[ITEMS]
-        session.recordings.collect(items, whole=whole)
+        session.recordings.collect(items, whole=whole, fixtures=partial(wide_fixtures, config))
         config.stash[SESSION] = session
     return config.stash[SESSION]
 
@@ -297,4 +299,7 @@ def asks(item: pytest.Item) -> bool:
 
 
 def _fail(message: str) -> NoReturn:
-    pytest.fail(message, pytrace=False)
+    failure = pytest.fail.Exception(message, pytrace=False)
+    # An error of our own that led here says the same; anybody else's is to be seen too.
+    failure.__suppress_context__ = isinstance(sys.exc_info()[1], LLMEvalError)
+    raise failure

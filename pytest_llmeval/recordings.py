@@ -45,11 +45,15 @@ class Recordings:
         self._engine = engine
         self._ignored = Ignored.of(ignore, "tool.llmeval.cassettes")
         self._collected = Collected([], whole=False, path_of=partial(shared_path, options))
-        self._orphans: dict[Path, Orphans] = {}
+        self._orphans: dict[tuple[Path, bool], Orphans] = {}
 
-    def collect(self, items: Iterable[Any], *, whole: bool) -> None:
-        """Learn which tests there are, so that the recordings of others can be told apart; see `Collected`."""
-        self._collected = Collected(items, whole=whole, path_of=partial(shared_path, self._options))
+    def collect(self, items: Iterable[Any], *, whole: bool, fixtures: Callable[[], Sequence[Any]]) -> None:
+        """Learn which tests and fixtures there are, so that the recordings of others can be told apart.
+
+        See `Collected`.
+        """
+        path_of = partial(shared_path, self._options)
+        self._collected = Collected(items, whole=whole, path_of=path_of, fixtures=fixtures)
 
     def of_test(
         self, nodeid: str, file: Path, candidate: str | None, markers: Iterable[Any], stock_name: str | None = None
@@ -81,7 +85,30 @@ class Recordings:
     ) -> Cassette:
         """Return the cassette of a fixture that is wider than a test; see `fixture_path`."""
         path = fixture_path(home, fixture, scope_node, candidate, folder_of(self._options, home))
-        return Cassette(path, self._options.record, self._engine, command, ignored=self._ignored)
+        return Cassette(
+            path,
+            self._options.record,
+            self._engine,
+            command,
+            ignored=self._ignored,
+            elsewhere=partial(self._orphans_of, home, candidate, fixtures=True),
+        )
+
+    def taken_over(self, cassette: Cassette) -> list[dict[str, Any]]:
+        """Return what a test's record says of the recording that its cassette went on with, if there is one."""
+        taken = cassette.taken_over
+        if taken is None or not (taken.undecided or taken.used):
+            return []
+        told = {
+            "from": [self.relative(found.path) for found in taken.found],
+            "to": self.relative(cassette.path),
+            "used": taken.used,
+            "of": 0 if taken.undecided else len(cassette.recorded),
+            "moved": taken.moved,
+            "copied": cassette.source == cassette.path and not (taken.moved or taken.undecided),
+            "fixture": cassette.wide,
+        }
+        return [told]
 
     def relative(self, path: Path) -> str:
         """Return a path as records have it: relative to the rootdir."""
@@ -91,13 +118,26 @@ class Recordings:
         """Yield recordings at other paths that may be a test's."""
         # Without a candidate the test is the one that pytest-recording knew; with one, it may be another model's.
         yield from stock(stock_paths(file, test, candidate, default=stock_name), sure=candidate is None)
-        root = module_of(self._options, file).parent
+        yield from self._orphans_of(file, candidate)
+
+    def _orphans_of(self, home: Path, candidate: str | None, *, fixtures: bool = False) -> Iterable[Found]:
+        """Return recordings beside those of a test file, or of a folder, of what is gone."""
+        in_file = home.suffix == ".py"
+        folder = home.parent if in_file else home
+        root = module_of(self._options, home).parent if in_file else folder / folder_of(self._options, home)
         if ".." in root.parts:
             # Several folders of tests share it; which of them a recording is of, nobody can tell.
-            return
-        if root not in self._orphans:
-            self._orphans[root] = Orphans(lambda folder, name: self._collected.owns(folder, name, file.parent))
-        yield from self._orphans[root].of(root, candidate_folder(candidate) if candidate else None)
+            return ()
+        key = root, fixtures
+        if key not in self._orphans:
+            collected = self._collected
+            self._orphans[key] = Orphans(
+                (lambda at, name: collected.owns_of_fixture(at if at != root else None, name, folder))
+                if fixtures
+                else (lambda at, name: collected.owns(at, name, folder)),
+                fixtures=fixtures,
+            )
+        return self._orphans[key].of(root, candidate_folder(candidate) if candidate else None)
 
     def _command(self, nodeid: str, file: Path) -> str:
         """Return the command that runs one test alone, to be pasted where pytest was started."""

@@ -148,7 +148,9 @@ class TestRecord:
         recording: Why the recording does not hold: ``stale`` (a request has none), ``missing`` (there is no recording)
             or ``old`` (older than it may be); None if it does.
         again: What it costs to record that again, as `TotalCost.to_json` writes it; None if nobody can tell.
-        renamed_from: File of the recording before the test was renamed.
+        taken_over: What became of each recording of a test or fixture that is gone which this one went on with:
+            ``from`` (its file; several if nobody can tell which of them is this test's, and none was replayed), ``to``
+            (where this test's own belongs), ``used`` and ``of`` (answers), ``moved``, ``copied``, ``fixture``.
         unkept: Why answers of a test that passed were not worth recording: the next run has to ask again.
         ignored: Parts of requests that make no difference, as they were declared.
         case: Id of the case, if the test has one (`llm_cases`).
@@ -177,7 +179,7 @@ class TestRecord:
     unpinned: str | None = None
     recording: str | None = None
     again: dict[str, Any] | None = None
-    renamed_from: str | None = None
+    taken_over: list[dict[str, Any]] = field(default_factory=list)
     unkept: list[str] = field(default_factory=list)
     ignored: list[str] = field(default_factory=list)
     case: str | None = None

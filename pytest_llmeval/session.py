@@ -211,8 +211,11 @@ class EvalSession:
         mode = self.options.record
         if mode == "none" or not any(os.environ.get(name) for name in self.stand_ins.variables):
             return True
+        if mode not in ("once", "new", "stale"):
+            return False
         # Unlike pathlib's, this never raises: a folder that is closed is told of when the recording is read.
-        return mode in ("once", "new", "stale") and os.path.isfile(cassette.path)  # noqa: PTH113
+        own = os.path.isfile(cassette.path)  # noqa: PTH113
+        return own or next(iter(cassette.elsewhere()), None) is not None
 
     @contextlib.contextmanager
     def fixture_cassette(
@@ -313,8 +316,8 @@ class EvalSession:
             record.sample, record.samples = test.sample.number, test.sample.of
             record.min_pass_rate = test.sample.min_pass_rate
         record.ignored = list(cassette.ignored.rules)
-        record.renamed_from = self.recordings.relative(cassette.renamed_from) if cassette.renamed_from else None
         cassettes = [cassette, *test.fixtures]
+        record.taken_over = [entry for each in cassettes for entry in self.recordings.taken_over(each)]
         if test.outcome == "passed":
             # What failed its test is told there.
             record.unkept = [reason for each in cassettes for reason in each.unkept]

@@ -25,8 +25,8 @@ LAYERS = {
         "questions runs merging schema"
     ),
     "doing": (
-        "workers client collected inventory recordings staleness roster runningtest session readahead outcomes plan "
-        "provenance runfiles"
+        "workers client collected heirs inventory recordings staleness roster runningtest session readahead outcomes "
+        "plan provenance runfiles"
     ),
     "output": "reports",
     "pytest side": (

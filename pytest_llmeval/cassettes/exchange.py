@@ -12,7 +12,6 @@ from pytest_llmeval.cassettes import redact, sse
 from pytest_llmeval.cassettes.format import Interaction, header
 from pytest_llmeval.cassettes.keeping import unusable
 from pytest_llmeval.cassettes.matching import HTTPRequest, scrub_uri
-from pytest_llmeval.pacing import earlier_requests
 from pytest_llmeval.response import Timing
 
 if TYPE_CHECKING:
@@ -135,12 +134,6 @@ class Exchange:
                     meta["ttft_ms"] = _offset_of(stream.first_content, chunks)
                 meta["chunks"] = tuple(chunks)
         return meta
-
-
-def retry_count(request: HTTPRequest) -> int:
-    """Return which retry of its call this request is: 0 is the first try."""
-    text = header(request.headers, "x-stainless-retry-count")
-    return earlier_requests() + (int(text) if text.isdecimal() else 0)
 
 
 def _offset_of(position: int, chunks: list[tuple[float, int]]) -> float | None:

@@ -10,6 +10,7 @@ from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit, urlunsplit
 
 from pytest_llmeval.cassettes.format import header
 from pytest_llmeval.cassettes.ignoring import NOTHING, Ignored
+from pytest_llmeval.pacing import earlier_requests
 
 Fingerprint = tuple[str, str, bytes]
 
@@ -148,3 +149,9 @@ def scrub_uri(uri: str) -> str:
 def request_fingerprint(request: HTTPRequest, ignored: Ignored = NOTHING) -> Fingerprint:
     """Return the fingerprint of a request."""
     return fingerprint(request.method, request.uri, request.body, header(request.headers, "content-type"), ignored)
+
+
+def retry_count(request: HTTPRequest) -> int:
+    """Return which retry of an SDK a request is: 0 is the first try."""
+    text = header(request.headers, "x-stainless-retry-count")
+    return earlier_requests() + (int(text) if text.isdecimal() else 0)

@@ -19,8 +19,9 @@ def why_missed(cassette: Cassette, request: HTTPRequest, equals: Equals) -> tupl
     target = f"  {request.method} {stale.plain(scrub_uri(request.uri))}"
     shown = cassette.shown
     if not cassette.kept:
-        lines = [f"No recording: {shown} does not exist, and mode '{cassette.mode}' asks nobody.", target]
-        return [*lines, *_elsewhere(cassette, request)], "once"
+        own = shown_path(cassette.path)
+        lines = [f"No recording: {own} does not exist, and mode '{cassette.mode}' asks nobody.", target]
+        return [*lines, *_taken_over(cassette), *_elsewhere(cassette, request)], "once"
     if equals.recorded:
         return [f"{shown}: recorded {len(equals.recorded)}x, asked {equals.asked}x.", target], "stale"
     recorded = cassette.recorded
@@ -34,6 +35,18 @@ def why_missed(cassette: Cassette, request: HTTPRequest, equals: Equals) -> tupl
     return lines, "stale"
 
 
+def _taken_over(cassette: Cassette) -> list[str]:
+    """Return what recordings of tests that are gone have to do with it."""
+    taken = cassette.taken_over
+    if taken is None:
+        return []
+    paths = [shown_path(found.path) for found in taken.found]
+    if taken.undecided:
+        to = shown_path(cassette.path)
+        return [f"{' and '.join(paths)} have this request, and their tests are gone.", f"Move the right one to {to}."]
+    return [f"{paths[0]}, whose test is gone, has what was asked before this, but not this."]
+
+
 def _elsewhere(cassette: Cassette, request: HTTPRequest) -> list[str]:
     """Return what differs from the nearest request that stock or a test that is gone has recorded."""
     nearest = None
@@ -44,6 +57,8 @@ def _elsewhere(cassette: Cassette, request: HTTPRequest) -> list[str]:
             if likeness >= stale.ALIKE and (nearest is None or likeness > nearest[0]):
                 nearest = likeness, found.path, close
     if nearest is None:
+        return []
+    if not stale.differences(request, nearest[2], cassette.rules(request)):
         return []
     head = f"Nearest recorded request, in {shown_path(nearest[1])} ([-recorded-] {{+now+}}):"
     return [head, *_differences(cassette, request, nearest[2])]

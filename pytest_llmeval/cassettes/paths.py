@@ -10,6 +10,7 @@ from pathlib import Path
 
 FIXTURES = "_fixtures"
 SAFE = re.compile(r"[a-z0-9_.\[\]=,@-]+")
+UNSAFE = re.compile(r"[^A-Za-z0-9_.\[\]+=,@-]+")
 LOOKS_HASHED = re.compile(r"-[0-9a-f]{8}$")
 # How the name of one more sample of a test goes on, whole or cut.
 MORE = re.compile(r"(?P<stem>.*)[-[](?P<id>sample\d+\]|sample\d*|s|sa|sam|samp|sampl|)")
@@ -37,8 +38,12 @@ def file_name(name: str, longest: int = LONGEST["test"]) -> str:
     if usable and len(name) <= longest and name.strip(".") == name:
         return name
     digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
-    readable = re.sub(r"[^A-Za-z0-9_.\[\]+=,@-]+", "-", name)[:longest].strip(".")
-    return f"{'_' if RESERVED.match(readable.lower()) else ''}{readable}-{digest}"
+    return f"{_readable(name, longest)}-{digest}"
+
+
+def _readable(name: str, longest: int = LONGEST["test"]) -> str:
+    readable = UNSAFE.sub("-", name)[:longest].strip(".")
+    return f"{'_' if RESERVED.match(readable.lower()) else ''}{readable}"
 
 
 def named_after(name: str) -> str | None:
@@ -73,6 +78,16 @@ def is_sample_of(name: str, names: frozenset[str]) -> bool:
 @lru_cache(maxsize=256)
 def _stems(names: frozenset[str]) -> frozenset[str]:
     return frozenset(LOOKS_HASHED.sub("", name.removesuffix(".yaml")).removesuffix("]") for name in names)
+
+
+def is_of_fixture(name: str, fixture: str) -> bool:
+    """Whether a file may hold what a fixture recorded: behind its name come its parameter, its end or its origin.
+
+    >>> [is_of_fixture(name, "answer") for name in ("answer", "answer[b]@root-end", "answer-0-4db41af7", "answers")]
+    [True, True, True, False]
+    """
+    readable = _readable(fixture)
+    return name.startswith(readable) and not re.match(r"[A-Za-z0-9_.]", name[len(readable) :])
 
 
 def candidate_folder(candidate: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import threading
 from bisect import bisect_left
@@ -13,7 +14,7 @@ from pytest_llmeval.cassettes.matching import SECRET_PARAMETERS, HTTPRequest
 from pytest_llmeval.cassettes.secrets import (
     ACCOUNT_HEADERS,
     CREDENTIAL_HEADERS,
-    KEY_SHAPES,
+    KEY_SHAPES_BY_SIGN,
     KNOWN_EXAMPLES,
     SHORTEST_SECRET,
     KnownSecret,
@@ -26,13 +27,16 @@ from pytest_llmeval.cassettes.secrets import (
     secrets_of,
 )
 from pytest_llmeval.cassettes.views import (
+    LONG_RUN,
     View,
     encoded_runs,
     is_readable,
+    long_runs,
     overlapping,
     readings,
     split_texts,
     unescaped,
+    without_middles,
     without_seams,
 )
 
@@ -41,6 +45,7 @@ RESPONSE_HEADERS = {"content-type", "location"}
 
 #: Tokens that are new with each request would fill the memory, and each is looked for in every text.
 MOST_LEARNED = 200
+MOST_RUNS = 1000
 DEEPEST = 3
 SHORTEST_PIECE = 5
 #: How much of a secret must be left where a text was cut off for it to count.
@@ -92,6 +97,7 @@ class SecretScanner:
         self._learned: dict[str, KnownSecret] = {}
         self._seen: set[str] = set()
         self._known: tuple[KnownSecret, ...] = ()
+        self._runs: dict[tuple[int, bool, bytes], tuple[Span, ...]] = {}
         # A log record is formatted several times, by each handler.
         self._masked = lru_cache(maxsize=64)(self._mask)
         self.learn()
@@ -154,6 +160,7 @@ class SecretScanner:
         secrets = [*self._own.values(), *self._learned.values()]
         self._known = tuple(sorted(secrets, key=lambda secret: -len(secret.value)))
         self._masked.cache_clear()
+        self._runs.clear()
 
     def knows(self, text: str) -> bool:
         """Whether a text holds the value of a key variable as it is."""
@@ -180,6 +187,7 @@ class SecretScanner:
             found.update((finding.what, None) for finding in self.find(text))
             if not found:
                 found.update((finding.what, None) for finding in self.find_split(text))
+        found.update(dict.fromkeys(self._foreign(body)))
         return list(found)
 
     def find_split(self, text: str) -> list[Finding]:
@@ -216,6 +224,28 @@ class SecretScanner:
 
     def _spans(self, text: str, depth: int = 0) -> Iterator[Span]:
         """Yield where secrets stand: as they are, escaped (twice at most), in a list of pieces, and encoded."""
+        runs = long_runs(text) if len(text) >= LONG_RUN else []
+        if not runs:
+            yield from self._around_runs(text, depth)
+            return
+        rest = without_middles(text, runs)
+        yield from _back([rest], self._around_runs(rest.text, depth))
+        for start, end in runs:
+            for span in self._in_run(text[start:end], depth, escaped=text[max(start - 1, 0)] in "\\%"):
+                yield Span(start + span.start, start + span.end, span.what)
+
+    def _in_run(self, run: str, depth: int, *, escaped: bool) -> tuple[Span, ...]:
+        """Return where secrets stand in a long run, which is in a text, in a body, and in the next request."""
+        key = depth, escaped, hashlib.sha256(run.encode()).digest()
+        found = self._runs.get(key)
+        if found is None:
+            if len(self._runs) >= MOST_RUNS:
+                self._runs.clear()
+            spans = [*self._plain(run), *(self._encoded(run, depth, escaped=escaped) if depth < DEEPEST else ())]
+            found = self._runs[key] = tuple(spans)
+        return found
+
+    def _around_runs(self, text: str, depth: int) -> Iterator[Span]:
         yield from self._plain(text)
         views: list[View] = []
         for _ in range(2):
@@ -242,19 +272,30 @@ class SecretScanner:
                 while at >= 0:
                     yield Span(at, at + len(form), secret.what)
                     at = text.find(form, at + len(form))
-        for what, hints, shape in KEY_SHAPES:
-            if any(hint in text for hint in hints):
-                for match in shape.finditer(text):
-                    if not (is_placeholder(match.group()) or any(known in match.group() for known in KNOWN_EXAMPLES)):
-                        yield Span(*match.span(), f"what looks like {what}")
+        for sign, shapes in KEY_SHAPES_BY_SIGN.items():
+            if sign in text:
+                for what, hints, shape in shapes:
+                    if any(hint in text for hint in hints):
+                        yield from _shaped(text, shape, f"what looks like {what}")
 
-    def _encoded(self, text: str, depth: int) -> Iterator[Span]:
-        for start, end, data in encoded_runs(text):
+    def _encoded(self, text: str, depth: int, *, escaped: bool = False) -> Iterator[Span]:
+        for start, end, data in encoded_runs(text, escaped=escaped):
             for reading in readings(data):
-                spans = self._spans(reading, depth + 1) if is_readable(reading.encode()) else self._plain(reading)
+                if len(reading) < SHORTEST_SECRET:
+                    continue
+                spans = self._spans(reading, depth + 1) if is_readable(reading) else self._plain(reading)
                 first = next(iter(spans), None)
                 if first is not None:
                     yield Span(start, end, first.what)
+            yield from (Span(start, end, what) for what in self._foreign(data))
+
+    def _foreign(self, data: bytes) -> Iterator[str]:
+        """Yield what secrets bytes hold that are not in plain letters, which is all that is read of what is no text."""
+        for secret in self._known:
+            if not secret.value.isascii():
+                encodings = (secret.value.encode(name, "replace") for name in ("utf-8", "latin-1"))
+                if any(value in data for value in encodings):
+                    yield secret.what
 
     def _cut(self, text: str) -> Iterator[Span]:
         """Yield what is left of secrets beside the dots by which pytest shortens long values."""
@@ -276,6 +317,12 @@ class SecretScanner:
                         yield Span(after, after + length, f"the end of {secret.what}")
                         break
             at = text.find("...", after)
+
+
+def _shaped(text: str, shape: re.Pattern[str], what: str) -> Iterator[Span]:
+    for match in shape.finditer(text):
+        if not (is_placeholder(match.group()) or any(known in match.group() for known in KNOWN_EXAMPLES)):
+            yield Span(*match.span(), what)
 
 
 def _by_line(finding: Finding) -> tuple[int, str]:

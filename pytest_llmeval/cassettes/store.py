@@ -11,23 +11,26 @@ from typing import Any, NoReturn
 
 from pytest_llmeval.cassettes.adopt import Adopted, in_our_form
 from pytest_llmeval.cassettes.disk import check_writable
-from pytest_llmeval.cassettes.elsewhere import Found
+from pytest_llmeval.cassettes.elsewhere import Found, TakeOver, likeliest, nowhere
 from pytest_llmeval.cassettes.engine import Engine
-from pytest_llmeval.cassettes.exchange import Exchange, retry_count
+from pytest_llmeval.cassettes.exchange import Exchange
 from pytest_llmeval.cassettes.files import move, read_tape, write_tape
 from pytest_llmeval.cassettes.format import Interaction, Tape
 from pytest_llmeval.cassettes.ignoring import NOTHING, Ignored
-from pytest_llmeval.cassettes.matching import Fingerprint, HTTPRequest, fingerprint, request_fingerprint, scrub_uri
+from pytest_llmeval.cassettes.matching import (
+    Fingerprint,
+    HTTPRequest,
+    fingerprint,
+    request_fingerprint,
+    retry_count,
+    scrub_uri,
+)
 from pytest_llmeval.cassettes.misses import why_missed
 from pytest_llmeval.cassettes.paths import shown_path
 from pytest_llmeval.cassettes.turns import Equals
 from pytest_llmeval.errors import CassetteError, ConfigError, DamagedError
 from pytest_llmeval.response import Timing
 from pytest_llmeval.running import Running
-
-
-def _nowhere() -> Iterable[Found]:
-    return ()
 
 
 class Cassette:
@@ -52,7 +55,7 @@ class Cassette:
         kept: Whether the file was there or has been written.
         source: Where the recording was read from.
         too_old: Replayed recordings that are older than they may be.
-        renamed_from: Where the recording was before, under the name of a test that is gone.
+        taken_over: Recordings of what is gone that this test may go on with.
     """
 
     def __init__(
@@ -63,7 +66,7 @@ class Cassette:
         command: Callable[[], str] = lambda: "pytest",
         *,
         ignored: Ignored = NOTHING,
-        elsewhere: Callable[[], Iterable[Found]] = _nowhere,
+        elsewhere: Callable[[], Iterable[Found]] = nowhere,
     ) -> None:
         self.path = self.source = path
         self.mode = mode
@@ -77,7 +80,7 @@ class Cassette:
         self.unkept: list[str] = []
         self.unread: list[str] = []
         self.too_old: list[Interaction] = []
-        self.renamed_from: Path | None = None
+        self.taken_over: TakeOver | None = None
         self.closed = self.wide = False
         self.vcr_patches: contextlib.ExitStack | None = None
         self.others_broke: Callable[[BaseException], None] | None = None
@@ -175,6 +178,9 @@ class Cassette:
             # What the hook would change was changed before we wrote it; only the rules are wanted.
         return fingerprint(interaction.method, interaction.uri, interaction.body, interaction.request_type, rules)
 
+    def _keys(self, tape: Tape) -> set[Fingerprint]:
+        return {self._key(interaction, tape) for interaction in tape.interactions}
+
     def _outdates(self, interaction: Interaction, equals: Equals, place: int) -> bool:
         """Whether an answer is to be recorded again for its age; else one that is too old is noted."""
         if not self.engine.too_old(interaction):
@@ -269,8 +275,10 @@ class Cassette:
                 self.unread.append(scrub_uri(exchange.request.uri))
             recorded = self._in_order(without_last_refusals=failed)
             self.unkept = sorted(set(self._failed.values()))
-            self._write(recorded, interrupted=interrupted, passed=passed)
-            self.kept = self.kept or self._written is not None
+            to_write = self._settle(recorded, interrupted=interrupted, passed=passed)
+            self._write(recorded, to_write=to_write, interrupted=interrupted, passed=passed)
+            if self._written is not None:
+                self.kept, self.source = True, self.path
 
     def flush(self, *, whole: bool) -> None:
         """Write what was recorded so far, so that a kill does not cost what was paid for.
@@ -283,13 +291,14 @@ class Cassette:
         """
         with self._lock:
             if not self.closed:
-                self._write(self._in_order(without_last_refusals=False), interrupted=not whole, passed=False)
+                recorded = self._in_order(without_last_refusals=False)
+                self._write(recorded, to_write=bool(recorded), interrupted=not whole, passed=False)
 
-    def _write(self, recorded: list[Interaction], *, interrupted: bool, passed: bool) -> None:
+    def _write(self, recorded: list[Interaction], *, to_write: bool, interrupted: bool, passed: bool) -> None:
         # A test that passed asked all that it wants, also where it was cut off when it was recorded.
         cut = self._loaded is not None and self._loaded.incomplete and self.source == self.path
         mended = cut and passed and not self._failed and self.mode != "none"
-        if not (recorded or mended) or (self._damaged and (self._failed or interrupted)):
+        if not (to_write or mended) or (self._damaged and (self._failed or interrupted)):
             return
         tape = self._tape(recorded, whole=passed, cut=interrupted)
         written = [id(interaction) for interaction in tape.interactions], tape.incomplete
@@ -317,18 +326,21 @@ class Cassette:
         return [interaction for interaction in ordered if interaction is not None]
 
     def _first_wins(self) -> bool:
-        return self.mode in ("once", "none") and not self.kept and self._written is None
+        new = not self.kept or self.taken_over is not None
+        return self.mode in ("once", "none") and new and self._written is None
 
     def _tape(self, recorded: list[Interaction], *, whole: bool, cut: bool) -> Tape:
         kept = self._loaded.interactions if self._loaded else []
+        asked_all = self.mode == "stale" and whole and not self._failed
+        if asked_all or self.taken_over is not None:
+            # What else a recording has that was taken over may be another's.
+            kept = [old for old in kept if id(old) in self._used or id(old) in self._outdated]
         if self.mode == "all":
             # A run that failed half-way must not cost the answers that it did not get to replace.
-            again = {self._key(interaction) for interaction in recorded}
+            again = self._keys(Tape(recorded))
             half = self._failed or cut
             kept = [old for old in kept if self._key(old, self._loaded) not in again] if half else []
         elif self.mode == "stale":
-            if whole and not self._failed:
-                kept = [old for old in kept if id(old) in self._used or id(old) in self._outdated]
             # Each in the place of the one that it replaces: equal requests replay in their order.
             kept = [self._replacement(old) for old in kept]
             recorded = [new for new in recorded if not any(new is old for old in kept)]
@@ -380,18 +392,35 @@ class Cassette:
             self._equals[self._key(interaction, tape)].recorded.append(interaction)
 
     def _look_elsewhere(self, key: Fingerprint) -> None:
-        """Take up a recording at another path, if it has this request."""
-        for found in self.elsewhere():
-            tape = found.tape
-            if found.sure or any(self._key(interaction, tape) == key for interaction in tape.interactions):
-                self.source = found.path
-                if found.gone:
-                    self.renamed_from = found.path
-                    if self.mode != "none" and move(found.path, self.path):
-                        self.source = self.path
-                self.kept = True
-                self._take_up(tape)
-                return
+        """Take up a recording at another path, if it has this request, and it is clear which one."""
+        holding = [found for found in self.elsewhere() if found.sure or key in self._keys(found.tape)]
+        likely = likeliest(holding, self.path)
+        if not likely:
+            # Another process may have moved one here since this one looked.
+            self._take_up(self._read())
+            return
+        self.kept = not likely[0].gone
+        self.taken_over = TakeOver(likely) if likely[0].gone else None
+        if len(likely) == 1:
+            self.source = likely[0].path
+            self._take_up(likely[0].tape)
+
+    def _settle(self, recorded: list[Interaction], *, interrupted: bool, passed: bool) -> bool:
+        """Move what was taken over here, if it is this test's to its last answer. Return whether there is to write."""
+        taken = self.taken_over
+        if taken is None or taken.undecided:
+            return bool(recorded)
+        taken.used = len(self._used)
+        self.kept = not self.misses
+        if self.mode == "none":
+            return False
+        if recorded or self._failed or self.unused or self.misses or interrupted:
+            # Of a test that failed nobody knows what else it would have asked.
+            return bool(recorded) or (passed and taken.used > 0)
+        if move(self.source, self.path):
+            taken.moved, self.source = True, self.path
+        # Another process may have taken it in the meantime.
+        return not self.source.is_file()
 
     def _miss(self, request: HTTPRequest, equals: Equals) -> NoReturn:
         self.missed = "stale" if self.kept else "missing"

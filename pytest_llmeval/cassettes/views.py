@@ -10,7 +10,7 @@ import re
 import zlib
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -24,13 +24,20 @@ ESCAPED = re.compile(r"\\|%[0-9a-fA-F]{2}|&[#a-z]")
 #: Between the items of a list of texts, as Python and JSON show it.
 BETWEEN_PIECES = re.compile(r"""(['"])\s*,\s*b?(['"])""")
 # Lines of 60 to 76 characters are what encoders break base64 into.
-RUN = re.compile(r"(?<![A-Za-z0-9+/_-])(?:[A-Za-z0-9+/_-]{60,76}\r?\n[ \t]*)*[A-Za-z0-9+/_-]{24,}={0,2}")
+RUN = re.compile(
+    r"(?<![A-Za-z0-9+/_-])(?:(?:[A-Za-z0-9+/_-]{60,76}\r?\n[ \t]*)+[A-Za-z0-9+/_-]+|[A-Za-z0-9+/_-]{24,})={0,2}"
+)
 HEX = re.compile(r"(?<![0-9a-fA-F])(?:[0-9a-fA-F]{2}){16,}(?![0-9a-fA-F])")
-#: Text in UTF-16.
-WIDE = re.compile(rb"(?:[\x20-\x7e]\0){8,}")
+SHORTEST_HEX = 32
+#: Text in UTF-16. It begins with what is looked for fastest.
+WIDE = re.compile(rb"\0(?<=[\x20-\x7e]\0)(?:[\x20-\x7e]\0){7,}")
+#: Images and the like. All but their ends need no second look: no escape, no quote and no word is in them.
 LONG_RUN = 65_536
+END_OF_RUN = 16_384
+IN_RUN = re.compile(r"[ \t]*[A-Za-z0-9+/_-]*(?:\r?\n[ \t]*[A-Za-z0-9+/_-]{60,76}(?![A-Za-z0-9+/_-]))*")
 MOST_UNPACKED = 64_000_000
 SAMPLE = 512
+SHORTEST_PART = 8
 MOST_FAULTS = 200
 
 
@@ -92,25 +99,72 @@ def without_seams(text: str) -> View | None:
     return _replaced(text, BETWEEN_PIECES, lambda _: "")
 
 
-def encoded_runs(text: str) -> Iterator[tuple[int, int, bytes]]:
-    """Yield (start, end, bytes) for each part that may be base64 or hex, more than once if its start is unsure."""
+def encoded_runs(text: str, *, escaped: bool = False) -> Iterator[tuple[int, int, bytes]]:
+    """Yield (start, end, bytes) for each part that may be base64 or hex, more than once if its start is unsure.
+
+    Args:
+        text: The text.
+        escaped: Whether the end of an escape may be its beginning: the ``n`` of a line break.
+    """
     for match in RUN.finditer(text):
         raw = "".join(match.group().split()).rstrip("=").translate(_URL_SAFE)
-        for offset in range(4 if len(raw) < LONG_RUN else 1):
+        offsets = range(4 if len(raw) < LONG_RUN or escaped else 1)
+        if raw[0] in "nrt" and match.start() and text[match.start() - 1] == "\\" and not escaped:
+            # A line that begins behind an escaped line break; whatever else it is shows where that is undone.
+            offsets = range(1, 2)
+        for offset in offsets:
             piece = raw[offset:]
             piece = piece[:-1] if len(piece) % 4 == 1 else piece
             yield *match.span(), base64.b64decode(piece + "=" * (-len(piece) % 4))
-    for match in HEX.finditer(text):
-        yield *match.span(), bytes.fromhex(match.group())
+    if len(text) < LONG_RUN or b"x" * SHORTEST_HEX in text.encode("latin-1", "replace").translate(_HEX_DIGITS):
+        for match in HEX.finditer(text):
+            yield *match.span(), bytes.fromhex(match.group())
 
 
 _URL_SAFE = str.maketrans("-_", "+/")
+_HEX_DIGITS = bytes(ord("x") if chr(byte) in "0123456789abcdefABCDEF" else 0 for byte in range(256))
 
 
-def is_readable(data: bytes) -> bool:
-    """Whether bytes are mostly printable, so that encodings within them are worth a look."""
-    sample = data[:SAMPLE]
-    return sum(32 <= byte < 127 or byte in b"\t\n\r" for byte in sample) >= 0.85 * len(sample)
+def long_runs(text: str) -> list[tuple[int, int]]:
+    """Return (start, end) of each part that may be base64, and is as long as an image.
+
+    Only every 32,768th character is looked at: a run that is twice as long holds one, with as much behind it.
+    """
+    found: list[tuple[int, int]] = []
+    step = LONG_RUN // 2
+    at = step
+    while at < len(text):
+        inside = IN_RUN.match(text, at)
+        if inside is not None and inside.end() - at >= step:
+            for match in RUN.finditer(text, at - step):
+                if match.end() > at:
+                    found.append(match.span())
+                    at = match.end()
+                    break
+        at += step
+    return found
+
+
+def without_middles(text: str, runs: Sequence[tuple[int, int]]) -> View:
+    """Return a text in which of long runs only the ends are left: a secret may begin or end there."""
+    parts: list[str] = []
+    starts, origins = [0], [0]
+    at = length = 0
+    for start, end in runs:
+        head, tail = start + END_OF_RUN, end - END_OF_RUN
+        parts += (text[at:head], "\0")
+        length += head - at
+        starts += (length, length + 1)
+        origins += (head, tail)
+        length += 1
+        at = tail
+    return View("".join([*parts, text[at:]]), starts, origins)
+
+
+def is_readable(text: str) -> bool:
+    """Whether a text is mostly printable, so that encodings within it are worth a look."""
+    sample = text[:SAMPLE].encode("utf-8", "surrogatepass")[:SAMPLE]
+    return sample.translate(_PRINTABLE).count(b"x") >= 0.85 * len(sample)
 
 
 def readings(data: bytes) -> Iterator[str]:
@@ -122,9 +176,25 @@ def readings(data: bytes) -> Iterator[str]:
     try:
         yield data.decode("utf-8")
     except UnicodeDecodeError:
-        yield data.decode("latin-1")
+        text = data.decode("latin-1")
+        yield text if is_readable(text) else "\0".join(_printable(data))
     if b"\0" in data:
-        yield from (text.replace(b"\0", b"").decode("latin-1") for text in WIDE.findall(data))
+        wide = (data[match.start() - 1 : match.end()] for match in WIDE.finditer(data))
+        yield from (text.replace(b"\0", b"").decode("latin-1") for text in wide)
+
+
+def _printable(data: bytes) -> Iterator[str]:
+    """Yield the parts of bytes that could hold a secret: of an image, hardly any."""
+    marks = data.translate(_PRINTABLE)
+    start = marks.find(b"x" * SHORTEST_PART)
+    while start >= 0:
+        end = marks.find(b"\0", start)
+        end = len(data) if end < 0 else end
+        yield data[start:end].decode("latin-1")
+        start = marks.find(b"x" * SHORTEST_PART, end)
+
+
+_PRINTABLE = bytes(ord("x") if 32 <= byte < 127 or byte in b"\t\r\n" else 0 for byte in range(256))
 
 
 def _unpacked(data: bytes) -> bytes | None:

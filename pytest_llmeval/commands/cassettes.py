@@ -46,7 +46,7 @@ def _cassettes(arguments: argparse.Namespace) -> int:
     from pytest_llmeval.inventory import entry_of
 
     entries = [entry_of(path, known) for path in files]
-    return _prune(entries, known) if arguments.prune else _list(entries, known)
+    return _prune(entries, known, paths) if arguments.prune else _list(entries, known)
 
 
 def _list(entries: Sequence[Entry], known: Known) -> int:
@@ -64,17 +64,19 @@ def _list(entries: Sequence[Entry], known: Known) -> int:
     return 1 if any(entry.damaged for entry in entries) else 0
 
 
-def _prune(entries: Sequence[Entry], known: Known) -> int:
-    from pytest_llmeval.inventory import remove
-    from pytest_llmeval.reports.inventory import totals
+def _prune(entries: Sequence[Entry], known: Known, named: Sequence[Path]) -> int:
+    from pytest_llmeval.inventory import remove, unused_of
+    from pytest_llmeval.reports.inventory import awaited_lines, totals
 
     if known.why_not:
         raise ConfigError(
             f"nothing was deleted, since which recordings are unused cannot be told: {escape_lines(known.why_not)}"
         )
-    unused = [entry for entry in entries if entry.used is False]
+    unused, awaited = unused_of(entries, named)
+    for line in awaited_lines(awaited):
+        print(escape(line))
     if not unused:
-        print("No recording is unused.")
+        print("Nothing was deleted." if awaited else "No recording is unused.")
         return 0
     _print_entries(unused)
     left = remove(entry.path for entry in unused)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from io import StringIO
@@ -22,6 +22,7 @@ from pytest_llmeval.reports.notes import same_model
 #: A path is shortened down to this before a column goes.
 NARROWEST_PATH = 32
 GAP = 2
+MOST_LISTED = 20
 #: The columns that go first where there is no room.
 EXPENDABLE = ("answered", "in", "out", "cost", "asked")
 
@@ -139,6 +140,21 @@ def _state(entry: Entry) -> str:
         "incomplete": entry.incomplete,
     }
     return ", ".join(name for name, is_so in states.items() if is_so)
+
+
+def awaited_lines(entries: Sequence[Entry]) -> Iterator[str]:
+    """Say what is not deleted, since tests that run may take it over.
+
+    >>> from pathlib import Path
+    >>> list(awaited_lines([Entry(Path("old.yaml"), 1, heir="test_a.py::test_new")]))[0]
+    'Left: old.yaml may be taken over by test_a.py::test_new, which has no recording.'
+    """
+    for entry in entries[:MOST_LISTED]:
+        yield f"Left: {shown_path(entry.path)} may be taken over by {entry.heir}, which has no recording."
+    if len(entries) > MOST_LISTED:
+        yield f"... and {len(entries) - MOST_LISTED:,} more"
+    if entries:
+        yield "Run the tests once first, so that these are; or name files to delete them all the same."
 
 
 def totals(entries: Sequence[Entry]) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
+from typing import Any
 
 from pytest_llmeval.prices import TotalCost, total_cost
 from pytest_llmeval.records import Run, TestRecord
@@ -86,13 +87,28 @@ def _unkept(run: Run) -> Iterator[str]:
 
 
 def _renamed(run: Run) -> Iterator[str]:
-    renamed = [test for test in run.tests if test.renamed_from]
-    for test in renamed[:MOST_LISTED]:
-        if test.cassette == test.renamed_from:
-            yield f"Renamed? {one_line(test.nodeid)} replays {test.cassette}, whose test is gone."
-        else:
-            yield f"Renamed: {one_line(test.nodeid)} took over {test.renamed_from}, now {test.cassette}."
-    if len(renamed) > MOST_LISTED:
-        yield f"... and {len(renamed) - MOST_LISTED:,} more renamed tests"
-    if any(test.cassette == test.renamed_from for test in renamed):
+    # Workers of xdist each set up a fixture of the session: one of them moved its recording, whoever used it.
+    told = [(test, entry) for test in run.tests for entry in test.taken_over]
+    told.sort(key=lambda pair: bool(pair[1]["moved"]))
+    taken = {("" if entry["fixture"] else test.nodeid, *entry["from"]): (test, entry) for test, entry in told}
+    for test, entry in list(taken.values())[:MOST_LISTED]:
+        yield _taken_over(test, entry)
+    if len(taken) > MOST_LISTED:
+        yield f"... and {len(taken) - MOST_LISTED:,} more that were renamed"
+    if run.mode == "none" and any(len(entry["from"]) == 1 for _, entry in taken.values()):
         yield "Mode 'none' leaves files where they are: run once with --llm-record=once to move them."
+
+
+def _taken_over(test: TestRecord, entry: Mapping[str, Any]) -> str:
+    """Say what became of the recording of a test or fixture that is gone."""
+    who = f"a fixture of {one_line(test.nodeid)}" if entry["fixture"] else one_line(test.nodeid)
+    gone = "fixture is gone" if entry["fixture"] else "test is gone"
+    was, now = " and ".join(map(one_line, entry["from"])), one_line(entry["to"])
+    if len(entry["from"]) > 1:
+        return f"Renamed? {who} may be what recorded {was}. Move the right one to {now}."
+    if entry["moved"]:
+        return f"Renamed: {who} took over {was}, now {now}."
+    some = entry["copied"] or entry["used"] < entry["of"]
+    part = f"{entry['used']:,} of {entry['of']:,} answers of " if some else ""
+    copied = f"; they are in {now} too" if entry["copied"] else ""
+    return f"Renamed? {who} replays {part}{was}, whose {gone}{copied}."

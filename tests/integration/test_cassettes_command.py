@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 
@@ -79,7 +80,7 @@ def test_what_no_test_uses_is_deleted_and_nothing_else(project: Project) -> None
     assert project.run().ret == 0
     (project.path / "test_gone.py").unlink()
     project.write("collect_ignore = ['test_left_out.py']\n", "sub/conftest.py")
-    project.write(TWO.replace('"ho"', '"hu"'))
+    project.write(TWO.replace(', "ho"', ""))
     listed = llmeval(project, "cassettes")
     assert [line.split()[0] for line in listed.stdout.splitlines() if line.endswith("unused")] == [
         "test_say[ho].yaml",
@@ -158,10 +159,108 @@ def test_fixtures_keep_their_recordings_while_a_test_uses_them(project: Project)
     record(project, fixture)
     assert len(project.recordings()) == 2
     assert "No recording is unused." in llmeval(project, "cassettes", "--prune").stdout
-    project.write(fixture.replace("context", "setting"))
+    project.write(fixture.replace("def context", "def setting").replace("llm, context", "llm"))
     done = llmeval(project, "cassettes", "--prune")
     assert "Deleted 1 recording" in done.stdout
     assert project.recordings() == ["llm_cassettes/test_chat/chat/test_it.yaml"]
+
+
+@pytest.mark.parametrize("change", ["fixture", "file"])
+def test_what_a_renamed_fixture_may_take_over_is_left_until_it_has(project: Project, change: str) -> None:
+    fixture = f"""
+        import httpx, pytest
+
+        @pytest.fixture(scope="module")
+        def context(llm_candidate):
+            return httpx.post("{project.server.url}/chat/completions", json={{"messages": []}}).json()
+
+        def test_it(llm, context): llm.complete("Hi")
+    """
+    record(project, fixture)
+    before = project.recordings()
+    (project.path / "test_chat.py").unlink()
+    if change == "fixture":
+        project.write(fixture.replace("context", "setting"))
+    else:
+        project.write(fixture, "test_new.py")
+    done = llmeval(project, "cassettes", "--prune")
+    assert "Nothing was deleted." in done.stdout
+    name = "'setting' of test_chat" if change == "fixture" else "'context' of test_new"
+    assert f"_fixtures/chat/context.yaml may be taken over by the fixture {name}, which has no" in done.stdout
+    assert project.recordings() == before
+    project.stop_server()
+    project.outcomes(passed=1)
+    assert "No recording is unused." in llmeval(project, "cassettes", "--prune").stdout
+
+
+def test_the_recordings_of_fixtures_of_a_file_that_is_gone_are_unused(project: Project) -> None:
+    fixture = f"""
+        import httpx, pytest
+
+        @pytest.fixture(scope="module")
+        def context(llm_candidate):
+            return httpx.post("{project.server.url}/chat/completions", json={{"messages": []}}).json()
+
+        def test_it(llm, context): llm.complete("Hi")
+    """
+    project.write(fixture, "test_old.py")
+    record(project, fixture)
+    assert len(project.recordings()) == 4
+    (project.path / "test_old.py").unlink()
+    assert "Deleted 2 recordings" in llmeval(project, "cassettes", "--prune").stdout
+    assert all("test_chat" in name for name in project.recordings())
+
+
+def test_the_recording_of_a_fixture_of_the_session_is_unused_once_that_is_gone(project: Project) -> None:
+    fixture = f"""
+        import httpx, pytest
+
+        @pytest.fixture(scope="session")
+        def context():
+            return httpx.post("{project.server.url}/chat/completions", json={{"messages": []}}).json()
+    """
+    project.write(fixture, "a/conftest.py")
+    project.write("def test_it(llm, context): llm.complete('Hi')\n", "a/test_a.py")
+    project.write("def test_else(llm): pass\n", "b/test_b.py")
+    project.outcomes(passed=2)
+    assert "No recording is unused." in llmeval(project, "cassettes", "--prune").stdout
+    (project.path / "a" / "conftest.py").unlink()
+    project.write("def test_it(llm): llm.complete('Hi')\n", "a/test_a.py")
+    # Of a folder that was not collected nothing is known.
+    assert "No recording is unused." in llmeval(project, "cassettes", "a/llm_cassettes", "b", "--prune").stdout
+    assert "Deleted 1 recording" in llmeval(project, "cassettes", "--prune").stdout
+    assert project.recordings() == ["a/llm_cassettes/test_a/chat/test_it.yaml"]
+
+
+@pytest.mark.parametrize("models", ["", "chat", "other"])
+def test_what_a_renamed_test_may_take_over_is_left_until_it_has_or_is_named(project: Project, models: str) -> None:
+    project.add_model("other", 'model = "openai:chat"')
+    if models:
+        project.write(f"[pytest]\nllm_models = {models}\n", "pytest.ini")
+    record(project)
+    project.write(TWO.replace("def test_say", "def test_tell").replace("def context(llm)", "def context()"))
+    done = llmeval(project, "cassettes", "--prune")
+    assert done.returncode == 0
+    left = [line for line in done.stdout.splitlines() if line.startswith("Left: ")]
+    assert [re.sub("(::test_tell).*,", r"\1,", line) for line in left] == [
+        f"Left: llm_cassettes/test_chat/chat/test_say[{word}].yaml may be taken over by "
+        "test_chat.py::test_tell, which has no recording."
+        for word in ("hi", "ho")
+    ]
+    assert done.stdout.splitlines()[-1] == "Nothing was deleted."
+    assert len(project.recordings()) == 3
+    named = "llm_cassettes/test_chat/chat/test_say[ho].yaml"
+    assert "Deleted 1 recording" in llmeval(project, "cassettes", "--prune", ".", named).stdout
+    project.run()
+    assert "No recording is unused." in llmeval(project, "cassettes", "--prune").stdout
+
+
+def test_a_test_that_is_always_skipped_keeps_nothing_from_being_deleted(project: Project) -> None:
+    record(project)
+    skipped = "\n@pytest.mark.skip\ndef test_later(llm): llm.complete('x')\n"
+    project.write(TWO.replace('"ho"', '"hi"').replace("def context(llm)", "def context()") + skipped)
+    project.write(TWO.replace(', "ho"', "").replace("def context(llm)", "def context()") + skipped)
+    assert "Deleted 1 recording" in llmeval(project, "cassettes", "--prune").stdout
 
 
 def test_a_shared_folder_is_understood(project: Project) -> None:

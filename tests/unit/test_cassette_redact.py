@@ -7,6 +7,7 @@ import gzip
 import json
 import random
 import uuid
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -398,3 +399,86 @@ def test_headers_outside_the_list_are_dropped() -> None:
         ("X-Request-Id", "r"),
     ]
     assert kept_headers(headers, RESPONSE_HEADERS) == {"content-type": ["application/json"]}
+
+
+IMAGE = random.Random(7).randbytes(150_000)
+
+
+def with_key(at: int, key: bytes = f" {TOKEN} ".encode()) -> bytes:
+    """Return the bytes of an image in which a key stands."""
+    return IMAGE[:at] + key + IMAGE[at:]
+
+
+@pytest.mark.parametrize("at", [0, 100, 20_000, 75_001, 149_999, 150_000])
+@pytest.mark.parametrize(
+    "form",
+    [
+        lambda data: b64(data),
+        lambda data: base64.urlsafe_b64encode(data).decode(),
+        lambda data: base64.encodebytes(data).decode().replace("\n", "\n    "),
+        lambda data: json.dumps("first\n" + b64(data)),
+        lambda data: json.dumps(base64.encodebytes(data).decode()),
+        lambda data: quote("data:image/png," + b64(data), safe=""),
+        lambda data: data.hex(),
+    ],
+)
+def test_a_key_in_an_image_is_found_wherever_it_stands(form: Any, at: int) -> None:
+    scanner = SecretScanner({"BANK_API_KEY": TOKEN})
+    text = f'{{"url": "data:image/png;base64,{form(with_key(at))}"}}\nafter it\n'
+    assert {finding.what for finding in scanner.find(text)} == {"the value of BANK_API_KEY"}
+    assert scanner.find_in_body(text.encode()) == ["the value of BANK_API_KEY"]
+    masked = scanner.mask(text)
+    assert masked.startswith('{"url": "data:image/png;')
+    assert masked.endswith('"}\nafter it\n')
+    assert not scanner.find(masked)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        f" sk-proj-{TOKEN} ".encode(),
+        f" {TOKEN} ".encode("utf-16-le"),
+        b" " + b64(f"the key is {TOKEN}, or so it seems").encode() + b" ",
+        b' "\\u0039\\u0066X2mQ7bTzLw4Rk8Vn3Hs6Yd" ',
+    ],
+)
+def test_a_key_in_an_image_is_found_in_other_clothes(key: bytes) -> None:
+    scanner = SecretScanner({"BANK_API_KEY": TOKEN})
+    data = with_key(60_000, key)
+    assert scanner.find(b64(data))
+    assert scanner.find_in_body(b"--x\r\ncontent-type: image/png\r\n\r\n" + data + b"\r\n--x--\r\n")
+
+
+@pytest.mark.parametrize("before", ["", "/", "x"])
+def test_a_key_that_touches_an_image_is_found(before: str) -> None:
+    scanner = SecretScanner({"BANK_API_KEY": "9fX2:mQ7bTzLw4Rk8", "OTHER_KEY": "Rk8Vn3Hs6Yd+9fX2mQ7"})
+    image = b64(IMAGE)
+    assert scanner.find(f"{before}9fX2:mQ7bTzLw4Rk8{image}")
+    assert scanner.find(f"{image}9fX2:mQ7bTzLw4Rk8")
+    assert scanner.find(f"{image}Rk8Vn3Hs6Yd+9fX2mQ7{image}")
+
+
+def test_what_stands_around_images_has_its_line_and_its_place() -> None:
+    scanner = SecretScanner({"BANK_API_KEY": TOKEN})
+    image = b64(IMAGE)
+    text = f"one\n{image}\n<{TOKEN}>\n{image} {image}\nend {TOKEN}"
+    assert [finding.line for finding in scanner.find_all(text)] == [3, 5]
+    assert scanner.mask(text) == text.replace(TOKEN, "[masked: the value of BANK_API_KEY]")
+
+
+def test_what_is_learned_later_is_found_in_an_image_that_was_looked_at_before() -> None:
+    environ = {"A_KEY": "some-other-9fX2mQ7bTz"}
+    scanner = SecretScanner(environ)
+    text = b64(with_key(70_000))
+    assert not scanner.find(text)
+    environ["BANK_API_KEY"] = TOKEN
+    scanner.learn()
+    assert scanner.find(text)
+
+
+def test_a_password_that_is_not_ascii_is_found_in_bytes_that_are_no_text() -> None:
+    scanner = SecretScanner({"DB_PASSWORD": "pässwörter-9f3"})
+    for encoding in ("utf-8", "latin-1"):
+        body = with_key(5, " pässwörter-9f3 ".encode(encoding))
+        assert scanner.find_in_body(body)
+        assert scanner.find(b64(body))

@@ -27,7 +27,7 @@ def options_at(root: Path, **changes: Any) -> Options:
         max_age=None,
         max_age_fails=False,
         concurrency=8,
-        worker=None,
+        worker=(0, 1),
         repeat=1,
         max_cost=None,
         unknown_price="error",
