@@ -27,6 +27,7 @@ class Collector:
         self._config = config
         self._options = options
         self._records: dict[str, dict[str, Any]] = {}
+        self._run: Run | None = None
         self._session: pytest.Session | None = None
         #: Messages of requests that came after the last test had ended.
         self.late: list[str] = []
@@ -37,6 +38,7 @@ class Collector:
         record = getattr(report, "llmeval", None)
         if record is not None:
             self._records[report.nodeid] = record
+            self._run = None
         if hasattr(report, "llmeval_sample"):
             self._cases.take(report)
 
@@ -127,6 +129,11 @@ class Collector:
 
     def run(self) -> Run:
         """Return the records gathered so far."""
+        if self._run is None:
+            self._run = self._gathered()
+        return self._run
+
+    def _gathered(self) -> Run:
         from pytest_llmeval.candidates import split_names
         from pytest_llmeval.records import Run, TestRecord
         from pytest_llmeval.samples import case_nodeid
@@ -137,4 +144,4 @@ class Collector:
         unpinned = {test.candidate: test.unpinned for test in tests if test.unpinned}
         budgeting = self._config.pluginmanager.get_plugin("llmeval_budget")
         spending = budgeting.spending if budgeting is not None else None
-        return Run(split_names(self._options.models), self._options.record, tests, unpinned, spending)
+        return Run(split_names(self._options.models), self._options.record, tests, unpinned, budget=spending)

@@ -22,14 +22,27 @@ def parse_json(text: str) -> Any:
     >>> parse_json('{"a": 1}')
     {'a': 1}
     """
-
-    def refuse(constant: str) -> Any:
+    try:
+        # `json.loads` gives what begins with a byte order mark a reason of its own.
+        return json.loads(text, parse_constant=_refuse) if text.startswith("\ufeff") else _STRICT.decode(text)
+    except _ConstantError as exc:
         # The parser does not tell the position: it is that of the first such word outside of strings.
+        constant = str(exc)
         words = (match for match in STRING_OR_CONSTANT.finditer(text) if match[0] == constant)
         found = next(words, None)
-        raise json.JSONDecodeError(f"{constant} is not JSON", text, found.start() if found else 0)
+        raise json.JSONDecodeError(f"{constant} is not JSON", text, found.start() if found else 0) from None
 
-    return json.loads(text, parse_constant=refuse)
+
+class _ConstantError(Exception):
+    """`NaN` or `Infinity`."""
+
+
+def _refuse(constant: str) -> Any:
+    raise _ConstantError(constant)
+
+
+# Made once: `json.loads` makes one for each call that has arguments.
+_STRICT = json.JSONDecoder(parse_constant=_refuse)
 
 
 def join_text(parts: Iterable[str]) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -60,8 +58,19 @@ class RunningTest:
         setattr(report, NOT_RUN, True)
 
 
-@contextmanager
-def bound(test: RunningTest) -> Iterator[None]:
+class bound:  # noqa: N801 - used as the functions of contextlib are
     """Bind a test to this context, so that tasks and executors started inside keep belonging to it."""
-    with running_cassette.bound(test.cassette), running_log.bound(test.log):
-        yield
+
+    __slots__ = ("_cassette", "_log")
+
+    def __init__(self, test: RunningTest) -> None:
+        self._cassette = running_cassette.bound(test.cassette)
+        self._log = running_log.bound(test.log)
+
+    def __enter__(self) -> None:
+        self._cassette.__enter__()
+        self._log.__enter__()
+
+    def __exit__(self, *_: object) -> None:
+        self._log.__exit__()
+        self._cassette.__exit__()

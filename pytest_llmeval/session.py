@@ -209,13 +209,14 @@ class EvalSession:
     def _replays(self, cassette: Cassette) -> bool:
         """Whether a test may be replayed without keys; one that is recorded sees the keys that there are."""
         mode = self.options.record
-        if mode == "none" or not any(os.environ.get(name) for name in self.stand_ins.variables):
-            return True
-        if mode not in ("once", "new", "stale"):
-            return False
+        if mode not in ("none", "once", "new", "stale"):
+            return not any(os.environ.get(name) for name in self.stand_ins.variables)
         # Unlike pathlib's, this never raises: a folder that is closed is told of when the recording is read.
-        own = os.path.isfile(cassette.path)  # noqa: PTH113
-        return own or next(iter(cassette.elsewhere()), None) is not None
+        if mode == "none" or os.path.isfile(cassette.path):  # noqa: PTH113
+            return True
+        if not any(os.environ.get(name) for name in self.stand_ins.variables):
+            return True
+        return next(iter(cassette.elsewhere()), None) is not None
 
     @contextlib.contextmanager
     def fixture_cassette(

@@ -42,7 +42,7 @@ IMPORTERS = {
     "pluggy": "collector farworkers fetching masking saving widefixtures workerlink",
     "anyio": "budget",
     "vcr": "cassettes.others",
-    "yaml": "casefiles cassettes.format cassettes.leaves cassettes.plainyaml",
+    "yaml": "casefiles cassettes.dumper cassettes.foreign cassettes.leaves cassettes.plainyaml",
     "openai": "providers.openai",
     "anthropic": "providers.anthropic",
     "httpx2": "providers.clients",
@@ -59,9 +59,10 @@ IMPORTERS = {
 
 #: These load what takes long to import, and are themselves imported where they are needed, inside of functions.
 LAZY = (
-    "cassettes.others providers.openai providers.anthropic reports.terminal reports.inventory reports.plan session "
-    "settings collecting collector lifecycle masking repeats widefixtures hookspecs fetching progress upcoming "
-    "readahead parametrizing datasets templates budgeting planning runs schema saving farworkers kept"
+    "cassettes.dumper cassettes.foreign cassettes.others cassettes.plainyaml providers.openai providers.anthropic "
+    "reports.terminal reports.inventory reports.plan session settings collecting collector lifecycle masking repeats "
+    "widefixtures hookspecs fetching progress upcoming readahead parametrizing datasets templates budgeting planning "
+    "runs schema saving farworkers kept casefiles"
 )
 
 LONGEST_FILE = 400

@@ -5,7 +5,6 @@ Stock vcrpy reads these files. What it does not know (`llmeval` in a response, t
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import re
@@ -16,9 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import yaml
-
-from pytest_llmeval.cassettes import plainyaml, sealed, stock
+from pytest_llmeval.cassettes import sealed, stock
 from pytest_llmeval.cassettes.paths import shown_path
 from pytest_llmeval.errors import DamagedError
 
@@ -65,13 +62,15 @@ class Interaction:
 
     @property
     def recorded_at(self) -> datetime | None:
-        """When it was recorded; stock vcrpy does not note that, but may have kept the server's date."""
+        """When it was recorded, in UTC; stock vcrpy does not note that, but may have kept the server's date."""
         text, date = self.meta.get("recorded_at"), header(self.headers, "date")
         try:
             when = datetime.fromisoformat(str(text)) if text else parsedate_to_datetime(date) if date else None
-        except ValueError:
+            if when is None:
+                return None
+            return when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
+        except (ValueError, OverflowError):
             return None
-        return when.replace(tzinfo=UTC) if when is not None and when.tzinfo is None else when
 
 
 @dataclass(slots=True)
@@ -92,6 +91,9 @@ class Tape:
 
 def header(headers: dict[str, list[str]], name: str) -> str:
     """Return the first value of a header, whatever the case of its name; an empty string if there is none."""
+    values = headers.get(name)
+    if values:
+        return values[0]
     for key, values in headers.items():
         if key.lower() == name and values:
             return values[0]
@@ -102,68 +104,17 @@ def header(headers: dict[str, list[str]], name: str) -> str:
 NOT_IN_YAML = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff\ufeff]")
 
 
-# What keeps a text from being a block as it stands.
-NOT_IN_BLOCK = re.compile("[^\n\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010fffe]|[\u2028\u2029\ufeff]| \n| $")
-
-
-class _Dumper(yaml.SafeDumper):
-    """Python's dumper: libyaml falls back to one quoted line on any emoji."""
-
-    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - PyYAML's signature
-        return True
-
-    def analyze_scalar(self, scalar: str) -> Any:
-        """Tell what a text may be written as; PyYAML looks at each character, which takes seconds for megabytes."""
-        if "\n" not in scalar or NOT_IN_BLOCK.search(scalar):
-            return super().analyze_scalar(scalar)
-        return yaml.emitter.ScalarAnalysis(
-            scalar=scalar,
-            empty=False,
-            multiline=True,
-            allow_flow_plain=False,
-            allow_block_plain=False,
-            allow_single_quoted=False,
-            allow_double_quoted=True,
-            allow_block=True,
-        )
-
-    def write_literal(self, text: str) -> None:
-        """Write a text as a block, line by line where PyYAML goes character by character."""
-        if NOT_IN_BLOCK.search(text):
-            super().write_literal(text)
-            return
-        hints = self.determine_block_hints(text)
-        self.write_indicator(f"|{hints}", True)
-        self.open_ended = self.open_ended or hints.endswith("+")
-        self.write_line_break()
-        indent = " " * (self.indent or 0)
-        lines = text.removesuffix("\n").split("\n")
-        self.stream.write("".join(f"{indent}{line}\n" if line else "\n" for line in lines))
-        self.line += len(lines)
-        self.column, self.whitespace, self.indention = 0, True, True
-
-
-def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
-
-
-def _represent_chunks(dumper: yaml.SafeDumper, chunk: tuple[Any, ...]) -> yaml.SequenceNode:
-    return dumper.represent_sequence("tag:yaml.org,2002:seq", chunk, flow_style=True)
-
-
-_Dumper.add_representer(str, _represent_text)
-_Dumper.add_representer(tuple, _represent_chunks)
-
-
 def dumps(tape: Tape) -> str:
     """Return the text of a cassette: UTF-8, LF, JSON bodies pretty in block scalars, sealed."""
+    from pytest_llmeval.cassettes import dumper
+
     data: dict[str, Any] = {"version": VERSION}
     if tape.incomplete:
         data["incomplete"] = True
     if tape.metadata:
         data["metadata"] = tape.metadata
     data["interactions"] = [_as_dict(interaction) for interaction in tape.interactions]
-    text = HEADER + yaml.dump(data, Dumper=_Dumper, allow_unicode=True, sort_keys=False, width=10**9)
+    text = HEADER + dumper.dump(data)
     return f"{text}checksum: sha256:{_checksum(text)}\n"
 
 
@@ -231,19 +182,12 @@ def loads(text: str, source: Path) -> Tape:
     Raises:
         DamagedError: Damaged, changed since it was recorded, or not a cassette; names the file and the line.
     """
-    try:
-        data = sealed.read(text) if _is_sealed(text, source) else None
-        if data is None:
-            data = _foreign(text, source)
-    except yaml.MarkedYAMLError as exc:
-        line = exc.problem_mark.line + 1 if exc.problem_mark else 1
-        raise damaged(source, line, exc.problem or "not YAML") from None
-    except yaml.reader.ReaderError as exc:
-        # Counted in bytes, by libyaml.
-        line = text.encode("utf-8", "surrogatepass").count(b"\n", 0, exc.position) + 1
-        raise damaged(source, line, f"the character #x{exc.character:04x} has no place in YAML") from None
-    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as exc:
-        raise damaged(source, getattr(exc, "lineno", 1), str(exc) or type(exc).__name__) from None
+    # A run that only replays needs no YAML parser: importing one takes as long as replaying ten tests.
+    data = sealed.read(text) if _is_sealed(text, source) else None
+    if data is None:
+        from pytest_llmeval.cassettes import foreign
+
+        data = foreign.parse(text, source)
     if isinstance(data, list) and data:
         raise damaged(source, 1, "vcrpy before 1.0 wrote it: `python -m vcr.migration` makes it readable")
     if not isinstance(data, dict) or not isinstance(data.get("interactions"), list):
@@ -260,17 +204,6 @@ def loads(text: str, source: Path) -> Tape:
     return Tape(interactions, data.get("incomplete") is True, text.startswith(HEADER[:30]), data.get("metadata"))
 
 
-def _foreign(text: str, source: Path) -> Any:
-    """Parse a file that others wrote: YAML, or JSON, whose escapes of emoji YAML refuses."""
-    text = text.removeprefix("\ufeff")
-    if source.suffix == ".json":
-        return json.loads(text)
-    if text.startswith("{"):
-        with contextlib.suppress(ValueError):
-            return json.loads(text)
-    return plainyaml.parse(text)
-
-
 def _is_sealed(text: str, source: Path) -> bool:
     """Whether the file is what we wrote; a file without our header and seal is stock vcrpy's.
 
@@ -280,10 +213,10 @@ def _is_sealed(text: str, source: Path) -> bool:
     text = text.replace("\r\n", "\n")
     body, _, last = text.rstrip("\n").rpartition("\n")
     seal = SEAL.match(last)
-    line = text.count("\n", 0, len(body)) + 2
     if seal and _checksum(f"{body}\n") == seal.group(1):
         return True
     _refuse_what_git_left(text, source)
+    line = text.count("\n", 0, len(body)) + 2
     if seal:
         raise damaged(source, line, "the checksum does not match: the file was changed since it was recorded")
     if text.startswith(HEADER[:30]) or "\nchecksum:" in text:

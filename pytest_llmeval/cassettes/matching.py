@@ -90,7 +90,7 @@ def canonical_body(body: bytes, content_type: str, ignored: Ignored = NOTHING) -
         data = ignored.data(data)
     if isinstance(data, dict) and data.get("stream") is False:
         del data["stream"]
-    return json.dumps(data, sort_keys=True, separators=(",", ":")).encode("utf-8", "surrogatepass")
+    return CANONICAL.encode(data).encode("utf-8", "surrogatepass")
 
 
 def json_body(body: bytes) -> Any:
@@ -98,7 +98,7 @@ def json_body(body: bytes) -> Any:
     if body.lstrip()[:1] not in (b"{", b"["):
         return None
     try:
-        return json.loads(body, parse_float=_number)
+        return NUMBERS.decode(body.decode(json.detect_encoding(body), "surrogatepass"))
     except (ValueError, RecursionError):
         return None
 
@@ -118,6 +118,11 @@ def _form(body: bytes) -> dict[str, str] | None:
 def _number(text: str) -> float | int:
     value = float(text)
     return int(value) if value.is_integer() else value
+
+
+# Made once: `json.loads` and `json.dumps` make one for each call that has arguments.
+NUMBERS = json.JSONDecoder(parse_float=_number)
+CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 
 
 def split_uri(uri: str) -> SplitResult:

@@ -210,7 +210,7 @@ class Cassette:
             latency_ms=_number(meta.get("latency_ms")),
             retries=meta["retries"] if isinstance(meta.get("retries"), int) else 0,
             replayed=True,
-            recorded_at=when.strftime("%Y-%m-%dT%H:%M:%SZ") if when else None,
+            recorded_at=when.isoformat(timespec="seconds").replace("+00:00", "Z") if when else None,
         )
         return Exchange(self, request, -1, recorded=interaction, timing=timing)
 

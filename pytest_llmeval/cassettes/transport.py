@@ -89,9 +89,11 @@ class _Method:
 
     def put_back(self) -> None:
         now = getattr(self._owner, self._name)
+        if now is self._ours:
+            return
         own = now.__module__.partition(".")[0] == self._module.__name__ and not hasattr(now, "__wrapped__")
         # Any other is a patch that came after us, which has ours below it.
-        if now is not self._ours and (own or now is self._before):
+        if own or now is self._before:
             self.put_in()
 
     def undo(self) -> None:
@@ -159,9 +161,11 @@ def _async_handler(module: Any, original: Callable[..., Any], streams: Any) -> C
 def _is_mocked(transport: Any, method: str) -> bool:
     """Whether a mock answers below this transport: like those that replace a transport, it is left alone."""
     if not any(name in sys.modules for name in MOCKS):
-        # Asking for the pool would build it, which replay does without.
         return False
-    function = getattr(type(getattr(transport, "_pool", None)), method, None)
+    # Asking a transport that is built late for its pool would build it, which replay does without.
+    pool = vars(transport).get("_pool")
+    kind = type(pool) if pool is not None else getattr(sys.modules.get("httpcore2"), "ConnectionPool", None)
+    function = getattr(kind, method, None)
     return str(getattr(function, "__module__", "")).partition(".")[0] in MOCKS
 
 

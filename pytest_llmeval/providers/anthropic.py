@@ -15,7 +15,7 @@ from pytest_llmeval.providers import anthropic_format
 from pytest_llmeval.providers.clients import async_options, sync_options
 from pytest_llmeval.providers.families import parameters, split_known
 from pytest_llmeval.providers.faults import AdapterError, SDKErrors, upstream_error
-from pytest_llmeval.providers.sdk import Plan, SDKProvider, StreamReader, UnsupportedSchemaError
+from pytest_llmeval.providers.sdk import Plan, SDKProvider, StreamReader, UnsupportedSchemaError, undeclared
 from pytest_llmeval.providers.structured import with_prompt
 from pytest_llmeval.providers.usage import anthropic_usage
 from pytest_llmeval.response import Response, ToolCall, join_text
@@ -70,7 +70,7 @@ class AnthropicProvider(SDKProvider[anthropic.Anthropic, anthropic.AsyncAnthropi
         if not isinstance(answer, Message):
             raise AdapterError("malformed", f"the body is not JSON: {str(answer)[:100]!r}")
         # Gateways send an upstream's failure with status 200.
-        if error := getattr(answer, "error", None):
+        if error := undeclared(answer, "error"):
             raise upstream_error(error)
         if not isinstance(answer.content, list):
             raise AdapterError("malformed", "the answer has no content")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from pytest_llmeval.providers.base import OMIT
@@ -57,7 +58,11 @@ def family_of(candidate: Candidate) -> Family:
     >>> family_of(Candidate("x", "openai", "o3-mini")).temperature
     False
     """
-    name = f"{candidate.provider}:{candidate.model}"
+    return _family(f"{candidate.provider}:{candidate.model}")
+
+
+@cache
+def _family(name: str) -> Family:
     return next(family for family in FAMILIES if re.match(family.pattern, name))
 
 
@@ -82,15 +87,20 @@ def parameters(request: Request, candidate: Candidate, defaults: Mapping[str, An
     return {name: value for name, value in values.items() if value is not None and value != OMIT}
 
 
+#: What each method of both SDKs takes.
+ALWAYS_KNOWN = frozenset({"extra_body", "extra_headers", "extra_query", "timeout"})
+
+
 def split_known(values: Mapping[str, Any], known: frozenset[str]) -> dict[str, Any]:
     """Return arguments for an SDK call: those it does not know go into its `extra_body`.
 
     >>> split_known({"top_p": 1, "min_p": 0.1}, frozenset({"top_p"}))
     {'top_p': 1, 'extra_body': {'min_p': 0.1}}
     """
-    always = known | {"extra_body", "extra_headers", "extra_query", "timeout"}
-    arguments = {name: value for name, value in values.items() if name in always}
-    extra = {name: value for name, value in values.items() if name not in always}
+    arguments: dict[str, Any] = {}
+    extra: dict[str, Any] = {}
+    for name, value in values.items():
+        (arguments if name in known or name in ALWAYS_KNOWN else extra)[name] = value
     if extra:
         arguments["extra_body"] = {**extra, **arguments.get("extra_body", {})}
     return arguments

@@ -15,7 +15,7 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from pytest_llmeval.providers.clients import async_options, sync_options
 from pytest_llmeval.providers.families import parameters, split_known
 from pytest_llmeval.providers.faults import AdapterError, SDKErrors, upstream_error
-from pytest_llmeval.providers.sdk import Plan, SDKProvider, StreamReader
+from pytest_llmeval.providers.sdk import Plan, SDKProvider, StreamReader, undeclared
 from pytest_llmeval.providers.structured import response_format, with_prompt
 from pytest_llmeval.providers.usage import openai_usage
 from pytest_llmeval.response import Response, ToolCall, join_text
@@ -86,12 +86,12 @@ class OpenAIProvider(SDKProvider[openai.OpenAI, openai.AsyncOpenAI]):
         if not isinstance(answer, ChatCompletion):
             raise AdapterError("malformed", f"the body is not JSON: {str(answer)[:100]!r}")
         # OpenRouter and other gateways send an upstream's failure with status 200.
-        if error := getattr(answer, "error", None):
+        if error := undeclared(answer, "error"):
             raise upstream_error(error)
         if not answer.choices:
             raise AdapterError("malformed", "the answer has no choices")
         choice = answer.choices[0]
-        if error := getattr(choice, "error", None):
+        if error := undeclared(choice, "error"):
             raise upstream_error(error)
         message = choice.message
         calls = [_tool_call(call) for call in message.tool_calls or []]
@@ -109,9 +109,8 @@ class OpenAIProvider(SDKProvider[openai.OpenAI, openai.AsyncOpenAI]):
 
     def _counted(self, answer: ChatCompletion | ChatCompletionChunk) -> Response:
         response = Response("", usage=openai_usage(answer.usage), model=answer.model)
-        cost = getattr(answer.usage, "cost", None)
-        if self.connection.reports_cost and cost is not None:
-            response.reported_cost = _decimal(cost)
+        if self.connection.reports_cost and answer.usage is not None:
+            response.reported_cost = _decimal(undeclared(answer.usage, "cost"))
         return response
 
 
@@ -180,6 +179,8 @@ class _Reader:
 
 
 def _decimal(value: Any) -> Decimal | None:
+    if value is None:
+        return None
     try:
         amount = Decimal(str(value))
     except InvalidOperation:

@@ -279,6 +279,11 @@ def _unconstrained(response: Response) -> bool:
     return False
 
 
+def undeclared(model: Any, name: str) -> Any:
+    """Return what the SDK's class does not declare, or None; `getattr` takes long for what is not there."""
+    return (getattr(model, "model_extra", None) or {}).get(name)
+
+
 class UnsupportedSchemaError(AdapterError):
     """A schema that the provider's own means cannot express."""
 

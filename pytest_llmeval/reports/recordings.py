@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
+from functools import cache, partial
 from typing import Any
 
 from pytest_llmeval.prices import TotalCost, total_cost
@@ -31,16 +32,16 @@ def recording_lines(run: Run, arguments: Sequence[str]) -> list[str]:
 
 
 def _group(run: Run, why: str, tests: Sequence[TestRecord], kept: int) -> Iterator[str]:
-    cost = sum((_cost(run, test) for test in tests), TotalCost(Decimal(0)))
+    usual = cache(partial(_usual_cost, run))
+    costs = [usual(test.candidate) if test.again is None else TotalCost.from_json(test.again) for test in tests]
+    cost = sum(costs, TotalCost(Decimal(0)))
     are = "is" if len(tests) == 1 else "are"
     yield f"{len(tests):,} of {kept:,} recordings {are} {FAULTS[why]}, {about(cost)}"
 
 
-def _cost(run: Run, test: TestRecord) -> TotalCost:
-    """Return what recording a test again costs; where it was never recorded, what its like cost on average."""
-    if test.again is not None:
-        return TotalCost.from_json(test.again)
-    costs = [total_cost(other.calls) for other in run.tests if other.candidate == test.candidate and other.calls]
+def _usual_cost(run: Run, candidate: str) -> TotalCost:
+    """Return what a candidate's tests cost on average, which stands for those that were never recorded."""
+    costs = [total_cost(test.calls) for test in run.tests if test.candidate == candidate and test.calls]
     whole = [cost for cost in costs if cost.known and not cost.unpriced]
     if not whole:
         return TotalCost(Decimal(0), unpriced=1)

@@ -11,7 +11,7 @@ import yaml
 from vcr.persisters.filesystem import FilesystemPersister
 from vcr.serializers import yamlserializer
 
-from pytest_llmeval.cassettes import format as tape_format
+from pytest_llmeval.cassettes import dumper
 from pytest_llmeval.cassettes.format import Interaction, Tape, dumps, loads, readable
 from pytest_llmeval.errors import CassetteError
 
@@ -177,7 +177,7 @@ def test_a_merge_conflict_in_a_sealed_file_is_named_with_its_line() -> None:
 
 
 def test_blocks_are_written_as_pyyaml_writes_them() -> None:
-    class Slow(tape_format._Dumper):
+    class Slow(dumper._Dumper):
         analyze_scalar = yaml.SafeDumper.analyze_scalar
         write_literal = yaml.SafeDumper.write_literal
 
@@ -205,6 +205,6 @@ def test_blocks_are_written_as_pyyaml_writes_them() -> None:
     for _ in range(3000):
         text = "".join(chance.choices(pieces, k=chance.randrange(1, 12)))
         data = {"interactions": [{"body": {"string": text}, "after": "x"}], "last": text}
-        written = yaml.dump(data, Dumper=tape_format._Dumper, allow_unicode=True, sort_keys=False, width=10**9)
+        written = yaml.dump(data, Dumper=dumper._Dumper, allow_unicode=True, sort_keys=False, width=10**9)
         assert written == yaml.dump(data, Dumper=Slow, allow_unicode=True, sort_keys=False, width=10**9), repr(text)
         assert yaml.safe_load(written) == data

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import random
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import yaml
@@ -129,3 +132,19 @@ def test_an_ordinary_cassette_is_read_the_short_way(content_type: str) -> None:
     text = dumps(Tape([one, one]))
     assert sealed.read(text) is not None
     assert sealed.read(text) == yaml.safe_load(text)
+
+
+def test_reading_what_we_wrote_needs_no_yaml_parser(tmp_path: Path) -> None:
+    headers = {"content-type": ["application/json"]}
+    one = Interaction(
+        "POST", "https://h/v1", b'{"model": "m"}', headers, 200, "OK", headers, b'{"a": 1}', {"retries": 0}
+    )
+    path = tmp_path / "x.yaml"
+    path.write_text(dumps(Tape([one])), encoding="utf-8")
+    script = (
+        "import sys; from pathlib import Path; import pytest_llmeval.session; "
+        "from pytest_llmeval.cassettes.files import read_tape; "
+        "print(len(read_tape(Path(sys.argv[1]))[0].interactions), 'yaml' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", script, str(path)], capture_output=True, text=True, check=True)
+    assert done.stdout == "1 False\n"
