@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import Any
 
 from pytest_llmeval.cassettes.paths import without_candidate
@@ -16,6 +17,8 @@ from pytest_llmeval.stats import pass_at_k, pass_hat_k
 #: Outcomes of samples that passed, and of all that say anything about the candidate.
 PASSED = ("passed", "xpassed")
 VERDICTS = (*PASSED, "failed", "xfailed")
+#: Outcomes of samples that did not run.
+LEFT_OUT = ("skipped", "not_run")
 # 0.1 + 0.2 is not 0.3, and nobody should have to know.
 ROUNDING = 1e-9
 
@@ -94,13 +97,13 @@ def sample_nodeid(case: str, number: int) -> str:
     return f"{test}-sample{number}]{rest}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class CaseResult:
     """One case with one candidate, over all of its samples; a test that is not repeated is a case of one sample.
 
     Attributes:
         nodeid: Node id of the case, which is that of its first sample.
-        name: Id of the case if it has one, else the test's name with what differs between tests.
+        case: Id of the case, if it has one (`llm_cases`).
         samples: How many were asked for.
         ran: How many ran and were not skipped.
         passes, verdicts: Samples that passed, of those that passed or failed.
@@ -115,7 +118,7 @@ class CaseResult:
 
     nodeid: str
     candidate: str
-    name: str
+    case: str | None
     samples: int
     ran: int
     passes: int
@@ -127,6 +130,11 @@ class CaseResult:
     scores: Mapping[str, float]
     weight: float
     digests: tuple[tuple[str | None, ...], ...]
+
+    @property
+    def name(self) -> str:
+        """What a list of one candidate's cases calls it: the id of the case, else the test without its file."""
+        return self.case or without_candidate(self.nodeid.partition("::")[2] or self.nodeid, self.candidate)
 
     @property
     def passed(self) -> bool:
@@ -169,23 +177,33 @@ def _case(nodeid: str, samples: Sequence[TestRecord]) -> CaseResult:
     first = samples[0]
     outcomes = [test.outcome for test in samples]
     scores = [test.score for test in samples if test.score is not None]
-    names = {name: None for test in samples for name in test.scores}
     return CaseResult(
         nodeid=nodeid,
         candidate=first.candidate,
-        name=first.case or without_candidate(nodeid.partition("::")[2] or nodeid, first.candidate),
+        case=first.case,
         samples=first.samples,
-        ran=sum(outcome not in ("skipped", "not_run") for outcome in outcomes),
-        passes=sum(outcome in PASSED for outcome in outcomes),
-        verdicts=sum(outcome in VERDICTS for outcome in outcomes),
+        ran=len([outcome for outcome in outcomes if outcome not in LEFT_OUT]),
+        passes=len([outcome for outcome in outcomes if outcome in PASSED]),
+        verdicts=len([outcome for outcome in outcomes if outcome in VERDICTS]),
         errors=outcomes.count("error"),
         min_pass_rate=first.min_pass_rate,
         score=fmean(scores) if scores else None,
-        spread=stdev(scores) if len(scores) > 1 else None,
-        scores={name: fmean(test.scores[name] for test in samples if name in test.scores) for name in names},
+        spread=_spread(scores) if len(scores) > 1 else None,
+        scores=first.scores if len(samples) == 1 else _named(samples),
         weight=first.weight,
-        digests=tuple(tuple(call.digest for call in test.calls) for test in samples if test.outcome in VERDICTS),
+        digests=tuple([tuple([call.digest for call in test.calls]) for test in samples if test.outcome in VERDICTS]),
     )
+
+
+def _named(samples: Sequence[TestRecord]) -> dict[str, float]:
+    names = {name: None for test in samples for name in test.scores}
+    return {name: fmean(test.scores[name] for test in samples if name in test.scores) for name in names}
+
+
+def _spread(scores: Sequence[float]) -> float:
+    # `statistics.stdev` is exact, and takes ten times as long.
+    mean = fmean(scores)
+    return math.sqrt(math.fsum((score - mean) ** 2 for score in scores) / (len(scores) - 1))
 
 
 @dataclass(frozen=True, slots=True)

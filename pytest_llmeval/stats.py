@@ -54,6 +54,39 @@ def mean_interval(values: Sequence[float], confidence: float = 0.95) -> Interval
     return _student(values, confidence)
 
 
+def weighted_interval(values: Sequence[float], weights: Sequence[float], confidence: float = 0.95) -> Interval | None:
+    """Return the weighted mean of scores with its confidence interval, or None without scores.
+
+    What `mean_interval` does, with as many scores as the weighted ones are worth: ``sum(w)**2 / sum(w**2)`` equal ones
+    (Kish, "Survey Sampling", 1965). Equal weights change nothing.
+
+    Args:
+        values: Scores, each 0-1.
+        weights: What each weighs, a positive number.
+        confidence: As `mean_interval` takes it.
+
+    Raises:
+        ValueError: A score is not 0-1, a weight is not positive, or the confidence is not between 0 and 1.
+
+    >>> counted_thrice = weighted_interval([1, 1, 1, 0], [1, 1, 1, 3])
+    >>> f"{counted_thrice.mean:.2f} ({counted_thrice.low:.2f} to {counted_thrice.high:.2f})"
+    '0.50 (0.13 to 0.87)'
+    """
+    plain = mean_interval(values, confidence)
+    for weight in weights:
+        if not 0 < weight < math.inf:
+            raise ValueError(f"weight {weight!r} is not a positive number")
+    if plain is None or len(set(weights)) == 1:
+        return plain
+    mean = fmean(values, weights)
+    n = math.fsum(weights) ** 2 / math.fsum(weight * weight for weight in weights)
+    if all(value in (0, 1) for value in values) or max(values) - min(values) < NO_SPREAD or n < 2:
+        return _wilson(mean, n, confidence)
+    total = math.fsum(weights)
+    spread = math.fsum(w * (value - mean) ** 2 for value, w in zip(values, weights, strict=True)) / total
+    return _around(mean, spread * n / (n - 1), n, confidence)
+
+
 def percentile(values: Sequence[float], q: float) -> float | None:
     """Return the `q`-th percentile (0-100) by linear interpolation, or None without values.
 
@@ -77,7 +110,7 @@ def percentile(values: Sequence[float], q: float) -> float | None:
     return ordered[below] + (ordered[above] - ordered[below]) * (position - below)
 
 
-def _wilson(mean: float, n: int, confidence: float) -> Interval:
+def _wilson(mean: float, n: float, confidence: float) -> Interval:
     # E. B. Wilson, "Probable Inference, the Law of Succession, and Statistical Inference", JASA 22 (1927).
     z = NormalDist().inv_cdf((1 + confidence) / 2)
     shrink = 1 + z * z / n
@@ -88,50 +121,53 @@ def _wilson(mean: float, n: int, confidence: float) -> Interval:
 
 
 def _student(values: Sequence[float], confidence: float) -> Interval:
+    n, mean = len(values), fmean(values)
+    return _around(mean, math.fsum((value - mean) ** 2 for value in values) / (n - 1), n, confidence)
+
+
+def _around(mean: float, variance: float, n: float, confidence: float) -> Interval:
     # Student, "The Probable Error of a Mean", Biometrika 6 (1908): mean +- t(n - 1) * s / sqrt(n).
     # Imported here, and not scipy.stats: it takes a third of a second, and pass/fail scores do without.
     from scipy.special import stdtrit  # type: ignore[import-untyped]
 
-    n, mean = len(values), fmean(values)
-    variance = math.fsum((value - mean) ** 2 for value in values) / (n - 1)
     half = float(stdtrit(n - 1, (1 + confidence) / 2)) * math.sqrt(variance / n)
     return Interval(mean, max(0.0, mean - half), min(1.0, mean + half))
 
 
 def pass_at_k(n: int, c: int, k: int) -> float:
-    """Return the probability that at least one of `k` samples of a case passes, where `c` of `n` did.
+    """Return pass@k of a case: the chance that at least one of `k` tries passes, estimated from `n` of which `c` did.
 
-    The unbiased estimate 1 - C(n - c, k) / C(n, k) of Chen et al., "Evaluating Large Language Models Trained on Code"
-    (2021), arXiv:2107.03374.
+    ``1 - C(n - c, k) / C(n, k)``, the unbiased estimate of Chen et al., "Evaluating Large Language Models Trained on
+    Code", arXiv:2107.03374 (2021), in exact arithmetic. The figure of a suite is the mean over its cases.
 
     Raises:
-        ValueError: Not 0 <= c <= n, or not 1 <= k <= n.
+        ValueError: More passed than were tried, or `k` is not between 1 and `n`.
 
-    >>> pass_at_k(10, 3, 1), round(pass_at_k(10, 3, 5), 4), pass_at_k(10, 3, 10)
-    (0.3, 0.9167, 1.0)
+    >>> pass_at_k(10, 3, 1), pass_at_k(10, 3, 5), pass_at_k(10, 0, 5)
+    (0.3, 0.9166666666666666, 0.0)
     """
-    _check_counts(n, c, k)
-    # One fraction, as a difference of floats would lose the last digits.
-    every = math.comb(n, k)
-    return (every - math.comb(n - c, k)) / every
+    _check_tries(n, c, k)
+    return (math.comb(n, k) - math.comb(n - c, k)) / math.comb(n, k)
 
 
 def pass_hat_k(n: int, c: int, k: int) -> float:
-    """Return the probability that all of `k` samples of a case pass, where `c` of `n` did: pass^k.
+    """Return pass^k of a case: the chance that all of `k` tries pass, estimated from `n` of which `c` did.
 
-    The unbiased estimate C(c, k) / C(n, k) of Yao et al., "tau-bench: A Benchmark for Tool-Agent-User Interaction in
-    Real-World Domains" (2024), arXiv:2406.12045.
+    ``C(c, k) / C(n, k)``, the unbiased estimate of Yao et al., "tau-bench", arXiv:2406.12045 (2024), in exact
+    arithmetic. The figure of a suite is the mean over its cases.
 
     Raises:
-        ValueError: Not 0 <= c <= n, or not 1 <= k <= n.
+        ValueError: More passed than were tried, or `k` is not between 1 and `n`.
 
-    >>> pass_hat_k(10, 9, 1), pass_hat_k(10, 9, 5), pass_hat_k(10, 9, 10)
-    (0.9, 0.5, 0.0)
+    >>> pass_hat_k(10, 8, 1), pass_hat_k(10, 8, 4), pass_hat_k(10, 10, 4)
+    (0.8, 0.3333333333333333, 1.0)
     """
-    _check_counts(n, c, k)
+    _check_tries(n, c, k)
     return math.comb(c, k) / math.comb(n, k)
 
 
-def _check_counts(n: int, c: int, k: int) -> None:
-    if not (0 <= c <= n and 1 <= k <= n):
-        raise ValueError(f"{c} of {n} samples passed, k = {k}: it takes 0 <= passed <= samples and 1 <= k <= samples")
+def _check_tries(n: int, c: int, k: int) -> None:
+    if not 0 <= c <= n:
+        raise ValueError(f"{c!r} of {n!r} tries passed; that must lie between 0 and {n!r}")
+    if not 1 <= k <= n:
+        raise ValueError(f"k is {k!r}; with {n!r} tries it must lie between 1 and {n!r}")

@@ -41,6 +41,7 @@ def notes(run: Run, rows: Rows) -> list[Note]:
         *_answered(run, rows),
         *_schema(rows),
         *_ignored(run),
+        *_weights(rows),
         *_scores(rows),
     ]
 
@@ -193,6 +194,14 @@ def _ignored(run: Run) -> Iterator[Note]:
     if counts:
         rules = [f"{_clip(rule)} ({count:,} test{'s' * (count != 1)})" for rule, count in counts.most_common()]
         yield "ignored", f"makes no difference in requests, as declared: {_join(rules)}"
+
+
+def _weights(rows: Rows) -> Iterator[Note]:
+    # Candidates are asked the same cases, as a rule.
+    ranges = [row.weights for row in rows if row.weights is not None]
+    if ranges:
+        least, most = min(low for low, _ in ranges), max(high for _, high in ranges)
+        yield "weights", f"scores and intervals are by the weights of the cases, {least:g} to {most:g}"
 
 
 def _scores(rows: Rows) -> Iterator[Note]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pytest_llmeval.prices import TotalCost, is_unpriced, total_cost
 from pytest_llmeval.records import DEFAULT_SCORE, Call, Run, TestRecord
 from pytest_llmeval.samples import CaseResult, Repeats, cases_of, repeats_of
-from pytest_llmeval.stats import Interval, mean_interval, percentile
+from pytest_llmeval.stats import Interval, percentile, weighted_interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,8 @@ class CandidateSummary:
     """What one candidate did in a run.
 
     Attributes:
-        score: Mean score of the cases with its 95% interval, repeats averaged first; None if no case has a score.
+        score: Mean score of the cases by their weights, repeats averaged first, with its 95% interval; None if no case
+            has a score.
         scores: The same by name, without the unnamed one.
         passed, tests: Cases that passed, of all that ran and were not skipped; a test that is not repeated is a case.
         other_errors: Tests without a verdict though no call failed: the setup did, or the recording.
@@ -50,6 +51,7 @@ class CandidateSummary:
         streamed: Answers that were streamed.
         schema_in_prompt: Answers whose schema the endpoint could not enforce.
         models: What the server says answered, by number of answers.
+        weights: Least and greatest weight of its cases; None where they weigh the same.
         repeats: What the cases come to that were repeated; None if none was.
     """
 
@@ -73,6 +75,7 @@ class CandidateSummary:
     streamed: int = 0
     schema_in_prompt: int = 0
     models: Counter[str] = field(default_factory=Counter)
+    weights: tuple[float, float] | None = None
     repeats: Repeats | None = None
 
     @property
@@ -90,10 +93,11 @@ def _summary(name: str, tests: Sequence[TestRecord]) -> CandidateSummary:
     calls = [call for test in tests for call in test.calls]
     answers = [call for call in calls if call.error is None]
     cases = cases_of(tests)
+    weights = {case.weight for case in cases if case.score is not None}
     days = [call.recorded_at[:10] for call in answers if call.replayed and call.recorded_at]
     return CandidateSummary(
         name=name,
-        score=mean_interval([case.score for case in cases if case.score is not None]),
+        score=_mean([(case.score, case.weight) for case in cases if case.score is not None]),
         scores=_named_scores(cases),
         passed=sum(case.passed for case in cases),
         tests=sum(case.ran > 0 for case in cases),
@@ -112,17 +116,22 @@ def _summary(name: str, tests: Sequence[TestRecord]) -> CandidateSummary:
         streamed=sum(call.ttft_ms is not None for call in answers),
         schema_in_prompt=sum(call.schema_mode == "prompt" for call in answers),
         models=Counter(call.model for call in answers if call.model),
+        weights=(min(weights), max(weights)) if len(weights) > 1 else None,
         repeats=repeats_of(cases),
     )
 
 
+def _mean(scores: Sequence[tuple[float, float]]) -> Interval | None:
+    return weighted_interval([score for score, _ in scores], [weight for _, weight in scores])
+
+
 def _named_scores(cases: Iterable[CaseResult]) -> dict[str, Interval]:
-    values: dict[str, list[float]] = {}
+    values: dict[str, list[tuple[float, float]]] = {}
     for case in cases:
         for name, value in case.scores.items():
             if name != DEFAULT_SCORE:
-                values.setdefault(name, []).append(value)
-    intervals = {name: mean_interval(found) for name, found in values.items()}
+                values.setdefault(name, []).append((value, case.weight))
+    intervals = {name: _mean(found) for name, found in values.items()}
     return {name: interval for name, interval in intervals.items() if interval is not None}
 
 

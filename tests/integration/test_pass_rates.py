@@ -318,3 +318,36 @@ def test_a_message_cannot_steer_the_terminal_and_hundreds_are_cut(project: Proje
     result = project.run()
     result.stdout.fnmatch_lines([r"  sample 10: \x1b[[]2Jwiped", "  ... and 4 more"])
     result.stdout.no_fnmatch_line("  sample 11*")
+
+
+def test_a_case_some_of_whose_samples_another_plugin_took_away_is_judged_at_the_end(project: Project) -> None:
+    rated(project, 2, n=4, rate=0.9)
+    project.write(
+        "def pytest_runtest_protocol(item):\n    return True if 'sample4' in item.nodeid else None\n", "conftest.py"
+    )
+    result = project.run()
+    assert (result.ret, said(result)) == (pytest.ExitCode.TESTS_FAILED, "1 failed, 2 passed, 1 sample failed")
+    result.stdout.fnmatch_lines(["2 of 3 samples that ran passed (4 asked); min_pass_rate is 0.9"])
+
+
+def test_a_case_is_reported_after_its_samples_and_like_a_test(project: Project) -> None:
+    rated(project, 1, n=2, rate=0.9)
+    project.write(
+        "def pytest_runtest_logreport(report):\n"
+        "    with open('reports.txt', 'a') as file:\n"
+        "        print(report.nodeid.rpartition('::')[2], report.when, report.outcome, file=file)\n",
+        "conftest.py",
+    )
+    # The first sample comes last, and has the name of the case.
+    project.run("test_chat.py::test_ask[chat-sample2]", "test_chat.py::test_ask[chat]", "--junit-xml=junit.xml")
+    lines = (project.path / "reports.txt").read_text().splitlines()
+    assert lines[-5:] == [
+        *("test_ask[chat] setup passed", "test_ask[chat] call passed", "test_ask[chat] teardown passed"),
+        *("test_ask[chat] call failed", "test_ask[chat] teardown passed"),
+    ]
+    cases = ET.parse(project.path / "junit.xml").getroot().findall("testsuite/testcase")
+    assert [(case.attrib["name"], [each.tag for each in case if each.tag != "properties"]) for case in cases] == [
+        ("test_ask[chat-sample2]", ["skipped"]),
+        ("test_ask[chat]", []),
+        ("test_ask[chat]", ["failure"]),
+    ]

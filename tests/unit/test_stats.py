@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import itertools
+import math
 import statistics
 
 import pytest
 
-from pytest_llmeval.stats import mean_interval, percentile
+from pytest_llmeval.stats import mean_interval, pass_at_k, pass_hat_k, percentile, weighted_interval
 
 
 def ends(values: list[float], confidence: float = 0.95) -> tuple[float, float]:
@@ -92,3 +94,52 @@ def test_one_value_is_every_percentile_and_none_has_none() -> None:
 def test_a_percentile_outside_0_to_100_is_refused(q: float) -> None:
     with pytest.raises(ValueError, match="percentile"):
         percentile([1.0], q)
+
+
+def test_equal_weights_change_nothing() -> None:
+    for values in ([1.0, 0.0, 1.0], [0.2, 0.9, 0.4], [0.5], []):
+        assert weighted_interval(values, [2.5] * len(values)) == mean_interval(values)
+
+
+def test_weights_move_the_mean_and_widen_the_interval() -> None:
+    for values in ([1.0] * 6 + [0.0] * 6, [0.1, 0.9, 0.4, 0.7, 0.2, 0.6] * 2):
+        plain, uneven = mean_interval(values), weighted_interval(values, [1] * 11 + [8])
+        assert plain is not None
+        assert uneven is not None
+        assert uneven.mean == pytest.approx((sum(values[:-1]) + 8 * values[-1]) / 19)
+        assert uneven.high - uneven.low > plain.high - plain.low
+
+
+def test_a_weight_of_next_to_nothing_leaves_a_case_out() -> None:
+    for values in ([1.0, 0.0, 1.0, 1.0], [0.2, 0.9, 0.4, 0.5]):
+        without, light = mean_interval(values[:-1]), weighted_interval(values, [1, 1, 1, 1e-12])
+        assert without is not None
+        assert light is not None
+        assert (light.low, light.mean, light.high) == pytest.approx((without.low, without.mean, without.high))
+
+
+def test_one_weight_that_outweighs_all_is_worth_one_case() -> None:
+    heavy = weighted_interval([0.2, 0.9], [1e12, 1e-12])
+    assert heavy is not None
+    assert 0 <= heavy.low < heavy.mean < heavy.high <= 1
+
+
+@pytest.mark.parametrize("weight", [0, -1, math.inf, math.nan])
+def test_a_weight_that_is_no_weight_is_refused(weight: float) -> None:
+    with pytest.raises(ValueError, match="is not a positive number"):
+        weighted_interval([0.5, 1.0], [1, weight])
+
+
+@pytest.mark.parametrize("n", range(1, 8))
+def test_pass_at_k_and_pass_hat_k_are_what_counting_all_draws_gives(n: int) -> None:
+    for c, k in itertools.product(range(n + 1), range(1, n + 1)):
+        draws = [[each < c for each in draw] for draw in itertools.combinations(range(n), k)]
+        assert pass_at_k(n, c, k) == pytest.approx(statistics.fmean(any(draw) for draw in draws))
+        assert pass_hat_k(n, c, k) == pytest.approx(statistics.fmean(all(draw) for draw in draws))
+
+
+@pytest.mark.parametrize(("n", "c", "k"), [(3, 4, 1), (3, -1, 1), (3, 1, 0), (3, 1, 4)])
+def test_more_passes_or_tries_than_there_are_samples_are_refused(n: int, c: int, k: int) -> None:
+    for estimate in (pass_at_k, pass_hat_k):
+        with pytest.raises(ValueError, match="must lie between"):
+            estimate(n, c, k)

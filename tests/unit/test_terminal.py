@@ -478,3 +478,15 @@ def test_samples_that_are_identical_are_told_of_by_candidate() -> None:
     text = render(*same, *samples(1, 1, "b", asked=2, calls=[call(digest="x")]))
     assert "a: samples are identical, as at temperature 0; a higher one shows what varies" in note(text, "repeats")
     assert "identical" not in render(*samples(2, 2, calls=[call()]))
+
+
+def test_cases_count_by_their_weights_and_the_summary_says_so() -> None:
+    light, heavy = record(score=1.0, scores={"tone": 1.0}), record(score=0.0, scores={"tone": 0.0}, weight=3.0)
+    text = render(light, heavy)
+    assert cell(text, "score") == "0.25"
+    assert "tone: a 0.25" in note(text, "scores")
+    assert note(text, "weights") == "scores and intervals are by the weights of the cases, 1 to 3"
+    assert note(render(light, record(score=0.0)), "weights") == ""
+    # Repeats make no case heavier.
+    text = render(light, *samples(0, 9, name="repeated", weight=3.0))
+    assert cell(text, "score") == "0.25"
