@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -111,14 +112,15 @@ class Planning:
         ):
             # Faults of the collection are pytest's to tell.
             return None
-        writer = self._config.get_terminal_writer()
+        # Without one (-p no:terminal), what was asked for is shown all the same.
+        terminal = self._config.pluginmanager.get_plugin("terminalreporter")
+        writer = None if terminal is None else self._config.get_terminal_writer()
         text = render_plan(
             self._plan or Plan(self._options.record),
-            width=writer.fullwidth,
-            color=writer.hasmarkup,
+            width=shutil.get_terminal_size().columns if writer is None else writer.fullwidth,
+            color=writer is not None and writer.hasmarkup,
             encoding=getattr(sys.stdout, "encoding", None) or "utf-8",
             budget=self._options.max_cost,
         )
-        writer.line()
-        writer.write(text)
+        (sys.stdout if writer is None else writer).write(f"\n{text}")
         return True

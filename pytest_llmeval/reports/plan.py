@@ -148,8 +148,11 @@ def estimate_lines(plan: Plan, budget: Decimal) -> list[str]:
     """Return what is said before a run with a budget; nothing where nobody is asked."""
     if not plan.calls and not plan.total("unknown"):
         return []
-    head = f"llmeval: {_calls(len(plan.calls))} to ask, {estimate(plan)} ({LEFT_OUT}); {reach(plan, budget)}"
-    return [head, *(f"llmeval: {line}" for line in _unknown(plan))]
+    return [
+        f"llmeval: budget {format_usd(budget)}: {_calls(len(plan.calls))} to ask, {estimate(plan)}",
+        f"llmeval: {LEFT_OUT}; {reach(plan, budget)}",
+        *(f"llmeval: {line}" for line in _unknown(plan)),
+    ]
 
 
 def _unknown(plan: Plan) -> Iterator[str]:

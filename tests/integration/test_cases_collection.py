@@ -83,6 +83,23 @@ def test_a_case_without_a_marker_is_refused(project: Project) -> None:
     assert said[0] == "test_case takes llm_case and has no dataset: @pytest.mark.llm_cases('cases.jsonl')."
 
 
+def test_a_case_that_nobody_can_ask_is_refused_where_it_is_to_be_asked_as_declared(project: Project) -> None:
+    write_rows(project, {"id": "a", "topic": "x"}, {"id": "b", "topic": "y"})
+    project.write(TAKES.format(source="'c.jsonl'"))
+    project.outcomes(models=None, passed=2)
+    project.write("import pytest\n\n@pytest.fixture\ndef llm_reply(llm_case): return llm_case", "conftest.py")
+    said = refused(project, TAKES.format(source="'c.jsonl'").replace("llm_case)", "llm_reply)"))
+    assert said[:3] == [
+        "test_case: cases that cannot be asked:",
+        "  case a (c.jsonl:1) has neither input nor messages. Say what to ask with prompt='{{ field }}'; its other "
+        "fields are: topic.",
+        "  case b (c.jsonl:2) has neither input nor messages. Say what to ask with prompt='{{ field }}'; its other "
+        "fields are: topic.",
+    ]
+    project.write(TAKES.format(source="'c.jsonl', prompt='{{ topic }}'").replace("llm_case)", "llm_reply)"))
+    project.outcomes(models=None, passed=2)
+
+
 def test_a_case_that_is_asked_for_while_the_test_runs_is_too_late(project: Project) -> None:
     project.write("def test_case(request): request.getfixturevalue('llm_case')")
     result = project.outcomes(models=None, failed=1)
