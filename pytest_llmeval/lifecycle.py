@@ -38,7 +38,7 @@ class Lifecycle:
         self._session = session
         self._selected: Counter[str] = Counter()
         self._calling = False
-        self._ahead = ahead
+        self.ahead = ahead
         self._told: set[str] = set()
 
     def start(self, item: pytest.Item) -> None:
@@ -48,7 +48,7 @@ class Lifecycle:
             ConfigError: A marker that cannot be used.
             BaseException: A fixture of the test has been refused.
         """
-        self._ahead.advance(item)
+        self.ahead.advance(item)
         item.stash[TEST] = test = self._session.start(item)
         self._session.refuse_again(test, getattr(item, "fixturenames", ()))
 
@@ -115,7 +115,7 @@ class Lifecycle:
         finally:
             if test is not None:
                 session = self._session
-                self._ahead.leave(item)
+                self.ahead.leave(item)
                 if nextitem is None or not asks(nextitem):
                     session.stand_ins.take_away()
                 for message in [*session.finish(test), *test.cassette.misses[misses:], *session.engine.take_late()]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Generator
-from functools import partial
 from pathlib import Path
 from types import FunctionType
 from typing import TYPE_CHECKING, NoReturn
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from pytest_llmeval.candidates import Candidate
     from pytest_llmeval.cases import Case
     from pytest_llmeval.client import LLM
-    from pytest_llmeval.fetching import Fetching
     from pytest_llmeval.lifecycle import Lifecycle
     from pytest_llmeval.response import Response
     from pytest_llmeval.session import EvalSession
@@ -31,7 +29,6 @@ SESSION = pytest.StashKey["EvalSession"]()
 CANDIDATES = pytest.StashKey[dict[tuple[str, ...], "list[Candidate]"]]()
 ITEMS = pytest.StashKey[list[pytest.Item]]()
 LIFECYCLE: pytest.StashKey[Lifecycle] = pytest.StashKey()
-FETCHING: pytest.StashKey[Fetching] = pytest.StashKey()
 
 MARKERS = (
     "llm_models(*names): candidates of this test, instead of --llm-models",
@@ -197,7 +194,7 @@ def llm_reply(request: pytest.FixtureRequest, llm_candidate: Candidate, llm_case
     __tracebackhide__ = True
     try:
         _session(request.config)
-        return request.config.stash[FETCHING].ahead.reply(request.node, llm_candidate, llm_case)
+        return request.config.stash[LIFECYCLE].ahead.reply(request.node, llm_candidate, llm_case)
     except ConfigError as exc:
         _fail(str(exc))
 
@@ -248,36 +245,10 @@ def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str]
 def _session(config: pytest.Config) -> EvalSession:
     """Return the session of this run; raise `ConfigError` for settings that cannot be used."""
     if SESSION not in config.stash:
-        from pytest_llmeval.collected import wide_fixtures
-        from pytest_llmeval.farworkers import Sender, is_far
-        from pytest_llmeval.fetching import Fetching
-        from pytest_llmeval.lifecycle import Lifecycle
-        from pytest_llmeval.masking import Masking
-        from pytest_llmeval.session import EvalSession, Hooks
-        from pytest_llmeval.settings import load_settings
-        from pytest_llmeval.widefixtures import WideFixtures
+        from pytest_llmeval.assembly import assemble
 
-        budgeting = config.pluginmanager.get_plugin("llmeval_budget")
-        session = EvalSession(
-            config.stash[OPTIONS],
-            load_settings(config.rootpath),
-            Hooks.of(config),
-            _fail,
-            budgeting.budget if budgeting is not None else None,
-        )
-        fetching = config.stash[FETCHING] = Fetching(config, session)
-        config.stash[LIFECYCLE] = Lifecycle(session, fetching.ahead)
-        config.pluginmanager.register(fetching, "llmeval_fetching")
-        config.pluginmanager.register(config.stash[LIFECYCLE], "llmeval_lifecycle")
-        if is_far(config):
-            sender = Sender(session.options, config.stash[LIFECYCLE].cassettes_of)
-            config.pluginmanager.register(sender, "llmeval_sender")
-        config.pluginmanager.register(WideFixtures(session), "llmeval_wide_fixtures")
-        config.pluginmanager.register(Masking(session.engine.scanner, asks), "llmeval_masking")
-        whole = not config.getoption("lf", False) and not any("::" in arg for arg in config.args)
-        items: list[pytest.Item] = config.stash[ITEMS]
-        session.recordings.collect(items, whole=whole, fixtures=partial(wide_fixtures, config))
-        config.stash[SESSION] = session
+        items = config.stash[ITEMS]
+        config.stash[SESSION], config.stash[LIFECYCLE] = assemble(config, config.stash[OPTIONS], items, _fail)
     return config.stash[SESSION]
 
 

@@ -31,7 +31,7 @@ LAYERS = {
     "output": "reports",
     "pytest side": (
         "hookspecs workerlink collector lifecycle masking parametrizing repeats widefixtures upcoming fetching "
-        "progress budgeting planning saving farworkers plugin collecting kept commands cli"
+        "progress budgeting planning saving farworkers assembly plugin collecting kept commands cli"
     ),
 }
 
@@ -62,7 +62,7 @@ LAZY = (
     "cassettes.dumper cassettes.foreign cassettes.others cassettes.plainyaml providers.openai providers.anthropic "
     "reports.terminal reports.inventory reports.plan session settings collecting collector lifecycle masking repeats "
     "widefixtures hookspecs fetching progress upcoming readahead parametrizing datasets templates budgeting planning "
-    "runs schema saving farworkers kept casefiles"
+    "runs schema saving farworkers kept casefiles assembly"
 )
 
 LONGEST_FILE = 400

@@ -147,3 +147,36 @@ def _offset_of(position: int, chunks: list[tuple[float, int]]) -> float | None:
 
 def _pairs(headers: dict[str, list[str]]) -> Iterable[tuple[str, str]]:
     return ((name, value) for name, values in headers.items() for value in values)
+
+
+def chunks_of(recorded: Interaction) -> list[tuple[float, int]]:
+    """Return (milliseconds, bytes) of each recorded part; an odd list is passed over, as it only holds the clock."""
+    chunks = recorded.meta.get("chunks")
+    if not isinstance(chunks, list):
+        return []
+    pairs = [
+        (float(chunk[0]), chunk[1])
+        for chunk in chunks
+        if isinstance(chunk, list)
+        and len(chunk) == 2
+        and isinstance(chunk[0], int | float)
+        and isinstance(chunk[1], int)
+        and chunk[1] > 0
+    ]
+    return pairs if len(pairs) == len(chunks) else []
+
+
+def timing_of(recorded: Interaction) -> Timing:
+    """Return the clock of a recorded answer."""
+    meta, when = recorded.meta, recorded.recorded_at
+    return Timing(
+        headers_ms=_number(meta.get("headers_ms")),
+        latency_ms=_number(meta.get("latency_ms")),
+        retries=meta["retries"] if isinstance(meta.get("retries"), int) else 0,
+        replayed=True,
+        recorded_at=when.isoformat(timespec="seconds").replace("+00:00", "Z") if when else None,
+    )
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None

@@ -43,7 +43,7 @@ class Probe(Cassette):
     @property
     def incomplete(self) -> bool:
         """Whether the next run may add to the recording."""
-        return self._loaded is not None and self._loaded.incomplete
+        return self.loaded is not None and self.loaded.incomplete
 
     def read(self) -> None:
         """Read the recording, without a request.

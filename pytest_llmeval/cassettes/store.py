@@ -7,13 +7,12 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
-from pytest_llmeval.cassettes.adopt import Adopted, in_our_form
 from pytest_llmeval.cassettes.disk import check_writable
 from pytest_llmeval.cassettes.elsewhere import Found, TakeOver, likeliest, nowhere
 from pytest_llmeval.cassettes.engine import Engine
-from pytest_llmeval.cassettes.exchange import Exchange
+from pytest_llmeval.cassettes.exchange import Exchange, timing_of
 from pytest_llmeval.cassettes.files import move, read_tape, write_tape
 from pytest_llmeval.cassettes.format import Interaction, Tape
 from pytest_llmeval.cassettes.ignoring import NOTHING, Ignored
@@ -27,6 +26,7 @@ from pytest_llmeval.cassettes.matching import (
 )
 from pytest_llmeval.cassettes.misses import why_missed
 from pytest_llmeval.cassettes.paths import shown_path
+from pytest_llmeval.cassettes.tapes import tape_to_write
 from pytest_llmeval.cassettes.turns import Equals
 from pytest_llmeval.errors import CassetteError, ConfigError, DamagedError
 from pytest_llmeval.response import Timing
@@ -56,6 +56,11 @@ class Cassette:
         source: Where the recording was read from.
         too_old: Replayed recordings that are older than they may be.
         taken_over: Recordings of what is gone that this test may go on with.
+        loaded: What was there before; None before it is read.
+        used: Recorded answers that were replayed, by id.
+        slots: Answers that are recorded now, in the order in which their requests were issued; None until one comes.
+        failed: Slots whose request got no good answer, and why.
+        outdated: By id, the recording that an answer is to replace, and the place that the answer will have.
     """
 
     def __init__(
@@ -87,17 +92,16 @@ class Cassette:
         self._patched = False
         self._lock = threading.RLock()
         self._damaged = False
-        self._loaded: Tape | None = None
+        self.loaded: Tape | None = None
         self.kept = False
         self._equals: dict[Fingerprint, Equals] = defaultdict(Equals)
-        self._slots: list[Interaction | None] = []
+        self.slots: list[Interaction | None] = []
         # What we have put on the disk: ids of interactions, and whether more may come.
         self._written: tuple[list[int], bool] | None = None
-        self._failed: dict[int, str] = {}
+        self.failed: dict[int, str] = {}
         self._open: dict[int, Exchange] = {}
-        self._used: set[int] = set()
-        # By id, the recording that an answer is to replace, and the place that the answer will have.
-        self._outdated: dict[int, tuple[Equals, int]] = {}
+        self.used: set[int] = set()
+        self.outdated: dict[int, tuple[Equals, int]] = {}
 
     @property
     def written(self) -> bool:
@@ -117,12 +121,12 @@ class Cassette:
     @property
     def recorded(self) -> list[Interaction]:
         """What was there before the test began."""
-        return self._loaded.interactions if self._loaded else []
+        return self.loaded.interactions if self.loaded else []
 
     @property
     def unused(self) -> list[Interaction]:
         """Recorded answers that the test has not asked for."""
-        return [interaction for interaction in self.recorded if id(interaction) not in self._used]
+        return [interaction for interaction in self.recorded if id(interaction) not in self.used]
 
     @property
     def replay_only(self) -> bool:
@@ -165,7 +169,7 @@ class Cassette:
         """Return what makes no difference in a request."""
         return self.ignored.and_also(request.ignore, "pytest_llmeval_redact") if request.ignore else self.ignored
 
-    def _key(self, interaction: Interaction, tape: Tape | None = None) -> Fingerprint:
+    def key(self, interaction: Interaction, tape: Tape | None = None) -> Fingerprint:
         """Return the fingerprint of a recorded request, under the rules that hold for one like it now."""
         rules = self.ignored
         if self.engine.redact:
@@ -178,15 +182,16 @@ class Cassette:
             # What the hook would change was changed before we wrote it; only the rules are wanted.
         return fingerprint(interaction.method, interaction.uri, interaction.body, interaction.request_type, rules)
 
-    def _keys(self, tape: Tape) -> set[Fingerprint]:
-        return {self._key(interaction, tape) for interaction in tape.interactions}
+    def keys(self, tape: Tape) -> set[Fingerprint]:
+        """Return the fingerprints of all requests of a tape."""
+        return {self.key(interaction, tape) for interaction in tape.interactions}
 
     def _outdates(self, interaction: Interaction, equals: Equals, place: int) -> bool:
         """Whether an answer is to be recorded again for its age; else one that is too old is noted."""
         if not self.engine.too_old(interaction):
             return False
         if self.mode == "stale":
-            self._outdated[id(interaction)] = equals, place
+            self.outdated[id(interaction)] = equals, place
             return True
         self.too_old.append(interaction)
         return False
@@ -203,25 +208,17 @@ class Cassette:
         self.engine.fail(message)
 
     def _replayed(self, request: HTTPRequest, interaction: Interaction) -> Exchange:
-        self._used.add(id(interaction))
-        meta, when = interaction.meta, interaction.recorded_at
-        timing = Timing(
-            headers_ms=_number(meta.get("headers_ms")),
-            latency_ms=_number(meta.get("latency_ms")),
-            retries=meta["retries"] if isinstance(meta.get("retries"), int) else 0,
-            replayed=True,
-            recorded_at=when.isoformat(timespec="seconds").replace("+00:00", "Z") if when else None,
-        )
-        return Exchange(self, request, -1, recorded=interaction, timing=timing)
+        self.used.add(id(interaction))
+        return Exchange(self, request, -1, recorded=interaction, timing=timing_of(interaction))
 
     def _recording(self, request: HTTPRequest, equals: Equals, place: int) -> Exchange:
         slot = equals.slots.get(place)
-        if not self._slots:
+        if not self.slots:
             self._or_fail(lambda: check_writable(self.path))
         if slot is None:
-            slot = equals.slots[place] = len(self._slots)
-            self._slots.append(None)
-        self._failed.pop(slot, None)
+            slot = equals.slots[place] = len(self.slots)
+            self.slots.append(None)
+        self.failed.pop(slot, None)
         exchange = Exchange(self, request, slot, timing=Timing(retries=retry_count(request)))
         self._open[slot] = exchange
         return exchange
@@ -238,13 +235,13 @@ class Cassette:
             self._open.pop(exchange.slot, None)
             # Keys may come into the environment while tests run, and be gone before the file is written.
             self.engine.scanner.learn()
-            self._slots[exchange.slot] = interaction
+            self.slots[exchange.slot] = interaction
 
     def drop(self, exchange: Exchange, reason: str) -> None:
         """Free the slot of a request that got no good answer."""
         with self._lock:
             self._open.pop(exchange.slot, None)
-            self._failed[exchange.slot] = reason
+            self.failed[exchange.slot] = reason
             for equals in self._equals.values():
                 equals.give_back(exchange.slot)
 
@@ -271,10 +268,10 @@ class Cassette:
             if self.engine.budget is not None:
                 self.engine.budget.close(self)
             for slot, exchange in self._open.items():
-                self._failed[slot] = "the test ended before the answer did"
+                self.failed[slot] = "the test ended before the answer did"
                 self.unread.append(scrub_uri(exchange.request.uri))
             recorded = self._in_order(without_last_refusals=failed)
-            self.unkept = sorted(set(self._failed.values()))
+            self.unkept = sorted(set(self.failed.values()))
             to_write = self._settle(recorded, interrupted=interrupted, passed=passed)
             self._write(recorded, to_write=to_write, interrupted=interrupted, passed=passed)
             if self._written is not None:
@@ -296,11 +293,11 @@ class Cassette:
 
     def _write(self, recorded: list[Interaction], *, to_write: bool, interrupted: bool, passed: bool) -> None:
         # A test that passed asked all that it wants, also where it was cut off when it was recorded.
-        cut = self._loaded is not None and self._loaded.incomplete and self.source == self.path
-        mended = cut and passed and not self._failed and self.mode != "none"
-        if not (to_write or mended) or (self._damaged and (self._failed or interrupted)):
+        cut = self.loaded is not None and self.loaded.incomplete and self.source == self.path
+        mended = cut and passed and not self.failed and self.mode != "none"
+        if not (to_write or mended) or (self._damaged and (self.failed or interrupted)):
             return
-        tape = self._tape(recorded, whole=passed, cut=interrupted)
+        tape = tape_to_write(self, recorded, whole=passed, cut=interrupted)
         written = [id(interaction) for interaction in tape.interactions], tape.incomplete
         if written != self._written:
             write_tape(self.path, tape, self.engine.scanner, first_wins=self._first_wins())
@@ -308,11 +305,11 @@ class Cassette:
 
     def _in_order(self, *, without_last_refusals: bool) -> list[Interaction]:
         """Return what was recorded: in the order in which it was issued, equal requests by their places."""
-        slots = self._slots
+        slots = self.slots
         while without_last_refusals and slots and (slots[-1] is None or slots[-1].status >= 400):
             # An unknown model or an empty purse: kept, it would replay after it was mended.
             slots.pop()
-            self._failed[len(slots)] = "refused"
+            self.failed[len(slots)] = "refused"
             for equals in self._equals.values():
                 equals.forget(len(slots))
         ordered = list(slots)
@@ -322,44 +319,12 @@ class Cassette:
                 ordered[position] = slots[slot]
                 if slots[slot] is not None:
                     # Other clients than the SDKs do not say that they try again; that they got an answer shows it.
-                    self._failed = {failed: why for failed, why in self._failed.items() if failed not in by_place}
+                    self.failed = {failed: why for failed, why in self.failed.items() if failed not in by_place}
         return [interaction for interaction in ordered if interaction is not None]
 
     def _first_wins(self) -> bool:
         new = not self.kept or self.taken_over is not None
         return self.mode in ("once", "none") and new and self._written is None
-
-    def _tape(self, recorded: list[Interaction], *, whole: bool, cut: bool) -> Tape:
-        kept = self._loaded.interactions if self._loaded else []
-        asked_all = self.mode == "stale" and whole and not self._failed
-        if asked_all or self.taken_over is not None:
-            # What else a recording has that was taken over may be another's.
-            kept = [old for old in kept if id(old) in self._used or id(old) in self._outdated]
-        if self.mode == "all":
-            # A run that failed half-way must not cost the answers that it did not get to replace.
-            again = self._keys(Tape(recorded))
-            half = self._failed or cut
-            kept = [old for old in kept if self._key(old, self._loaded) not in again] if half else []
-        elif self.mode == "stale":
-            # Each in the place of the one that it replaces: equal requests replay in their order.
-            kept = [self._replacement(old) for old in kept]
-            recorded = [new for new in recorded if not any(new is old for old in kept)]
-        return Tape([*self._in_our_form(kept), *recorded], incomplete=bool(self._failed) or cut)
-
-    def _in_our_form(self, kept: list[Interaction]) -> list[Interaction]:
-        """Return what is kept of stock vcrpy's without what we would not have written: headers, parameters of URLs."""
-        if self._loaded is None or self._loaded.ours:
-            return kept
-        theirs = [old for old in kept if any(old is recorded for recorded in self.recorded)]
-        adopted = in_our_form(theirs, self.engine.scanner, self.engine.redact, Adopted(self.path))
-        instead = {id(old): new for old, new in zip(theirs, adopted, strict=True)}
-        return [instead.get(id(old), old) for old in kept]
-
-    def _replacement(self, old: Interaction) -> Interaction:
-        equals, place = self._outdated.get(id(old), (None, 0))
-        slot = equals.slots.get(place) if equals is not None else None
-        new = self._slots[slot] if slot is not None and slot < len(self._slots) else None
-        return new or old
 
     def _or_fail(self, step: Callable[[], object]) -> None:
         try:
@@ -370,10 +335,10 @@ class Cassette:
             self.engine.fail(str(exc))
 
     def _load(self) -> Tape:
-        if self._loaded is None:
+        if self.loaded is None:
             self._take_up(self._read())
-        assert self._loaded is not None
-        return self._loaded
+        assert self.loaded is not None
+        return self.loaded
 
     def _read(self) -> Tape:
         try:
@@ -387,13 +352,13 @@ class Cassette:
         return tape
 
     def _take_up(self, tape: Tape) -> None:
-        self._loaded = tape
+        self.loaded = tape
         for interaction in tape.interactions:
-            self._equals[self._key(interaction, tape)].recorded.append(interaction)
+            self._equals[self.key(interaction, tape)].recorded.append(interaction)
 
     def _look_elsewhere(self, key: Fingerprint) -> None:
         """Take up a recording at another path, if it has this request, and it is clear which one."""
-        holding = [found for found in self.elsewhere() if found.sure or key in self._keys(found.tape)]
+        holding = [found for found in self.elsewhere() if found.sure or key in self.keys(found.tape)]
         likely = likeliest(holding, self.path)
         if not likely:
             # Another process may have moved one here since this one looked.
@@ -410,11 +375,11 @@ class Cassette:
         taken = self.taken_over
         if taken is None or taken.undecided:
             return bool(recorded)
-        taken.used = len(self._used)
+        taken.used = len(self.used)
         self.kept = not self.misses
         if self.mode == "none":
             return False
-        if recorded or self._failed or self.unused or self.misses or interrupted:
+        if recorded or self.failed or self.unused or self.misses or interrupted:
             # Of a test that failed nobody knows what else it would have asked.
             return bool(recorded) or (passed and taken.used > 0)
         if move(self.source, self.path):
@@ -428,10 +393,6 @@ class Cassette:
         message = "\n".join([*lines, f"Record again:  {self.command} --llm-record={again}"])
         self.misses.append(message)
         self.engine.fail(message)
-
-
-def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 running_cassette: Running[Cassette] = Running("llmeval_cassette")

@@ -11,7 +11,7 @@ from contextvars import ContextVar
 from types import ModuleType
 from typing import Any
 
-from pytest_llmeval.cassettes.exchange import Exchange
+from pytest_llmeval.cassettes.exchange import Exchange, chunks_of
 from pytest_llmeval.cassettes.format import Interaction
 from pytest_llmeval.cassettes.imports import when_imported
 from pytest_llmeval.cassettes.matching import HTTPRequest, scrub_uri
@@ -264,7 +264,7 @@ class _Replay:
     def __init__(self, exchange: Exchange, recorded: Interaction) -> None:
         self._timing = exchange.timing
         self._content = recorded.content
-        self._chunks = _chunks(recorded)
+        self._chunks = chunks_of(recorded)
 
     def __iter__(self) -> Iterator[bytes]:
         start = 0
@@ -279,23 +279,6 @@ class _Replay:
     async def __aiter__(self) -> AsyncIterator[bytes]:
         for chunk in self:
             yield chunk
-
-
-def _chunks(recorded: Interaction) -> list[tuple[float, int]]:
-    """Return (milliseconds, bytes) of each recorded part; an odd list is passed over, as it only holds the clock."""
-    chunks = recorded.meta.get("chunks")
-    if not isinstance(chunks, list):
-        return []
-    pairs = [
-        (float(chunk[0]), chunk[1])
-        for chunk in chunks
-        if isinstance(chunk, list)
-        and len(chunk) == 2
-        and isinstance(chunk[0], int | float)
-        and isinstance(chunk[1], int)
-        and chunk[1] > 0
-    ]
-    return pairs if len(pairs) == len(chunks) else []
 
 
 class _Copy:

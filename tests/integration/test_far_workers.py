@@ -40,7 +40,7 @@ def test_what_workers_elsewhere_record_comes_home(project: Project) -> None:
     project.write(CONFTEST, "conftest.py")
     far = project.path.parent / f"{project.path.name}-far"
     far.mkdir()
-    arguments = [f"--tx=popen//chdir={far}", "--dist=load", f"--rsyncdir={project.path}", project.path]
+    arguments = [f"--tx=popen//chdir={far}", "--dist=load", f"--rsyncdir={project.path}", str(project.path)]
     result = project.run_in_new_process("-pxdist", *arguments)
     result.assert_outcomes(passed=3)
     result.stdout.fnmatch_lines(["3 recordings came home from workers on other machines."])

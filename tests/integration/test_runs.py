@@ -58,11 +58,12 @@ def test_a_run_is_kept_under_its_name_line_by_line_as_the_schema_has_it(project:
     result = project.run("--llm-save=main", models="chat,other")
     result.stdout.fnmatch_lines(["Kept as main: .llmeval/runs/main.jsonl"])
     data = lines(kept(project))
+    definitions = dict(validator().schema)["$defs"]  # type: ignore[arg-type]
     for line in data:
         validator().validate(line)
         # A field that the schema does not have is one that nobody described.
         (known,) = (each for each in ("Header", "TestRecord", "End") if line["kind"][:4].lower() == each[:4].lower())
-        assert set(line) - {"kind"} == set(validator().schema["$defs"][known]["properties"])
+        assert set(line) - {"kind"} == set(definitions[known]["properties"])
     header, *tests, end = data
     assert (header["name"], header["mode"], header["schema_version"]) == ("main", "once", 1)
     assert [candidate["name"] for candidate in header["candidates"]] == ["chat", "other"]

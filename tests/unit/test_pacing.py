@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -126,11 +126,19 @@ def test_it_gives_up_at_once_where_it_would_have_to_wait_for_too_long(pace: Pace
     assert pace.gives_up()
 
 
+def enters(pace: Pace, then: Callable[[], object]) -> Callable[[], None]:
+    def run() -> None:
+        pace.enter()
+        then()
+
+    return run
+
+
 def test_a_waiting_request_goes_out_when_another_leaves() -> None:
     pace = Pace(1)
     pace.enter()
     entered = threading.Event()
-    thread = threading.Thread(target=lambda: (pace.enter(), entered.set()))
+    thread = threading.Thread(target=enters(pace, entered.set))
     thread.start()
     assert not entered.wait(0.05)
     pace.leave()
@@ -144,7 +152,7 @@ def test_all_that_fit_go_out_when_the_limit_has_risen() -> None:
     pace.refused(pace.enter())
     assert pace.limit == 1
     gone = threading.Semaphore(0)
-    threads = [threading.Thread(target=lambda: (pace.enter(), gone.release())) for _ in range(4)]
+    threads = [threading.Thread(target=enters(pace, gone.release)) for _ in range(4)]
     for thread in threads:
         thread.start()
     for _ in range(20):
