@@ -2,6 +2,8 @@
 
 The limit follows AIMD, as TCP's does: each answer raises it by 1 / limit, so by about one a round trip, and a refusal
 halves it (D. Chiu, R. Jain: Analysis of the increase and decrease algorithms for congestion avoidance, 1989).
+Near the limit that was refused last it rises an eighth as fast, or an endpoint that takes one request at a time would
+refuse one for each that it answers; CUBIC has such a plateau too (RFC 9438).
 The SDKs try again on their own and hide refusals, so these are observed where requests are sent.
 """
 
@@ -32,6 +34,8 @@ BUSY = {429, 529}
 PATIENCE = 600.0
 #: Most seconds between two tries, unless the endpoint names a time.
 LONGEST_REST = 30.0
+#: How much slower the limit rises near the one that was refused last.
+CAUTION = 8
 #: Seconds between two looks at whether an event loop's request may go out.
 LOOK = 0.02
 
@@ -62,6 +66,7 @@ class Pace:
         self._clock = clock
         self._changed = threading.Condition()
         self._not_before = 0.0
+        self._ceiling = float("inf")
         self._slowed_at = 0.0
         self._refusals = 0
         self._refusing_since: float | None = None
@@ -93,7 +98,10 @@ class Pace:
     def answered(self) -> None:
         """Note an answer: a little more may be asked at once."""
         with self._changed:
-            self.limit = min(float(self.most), self.limit + 1 / self.limit)
+            near = int(self.limit) + 1 >= self._ceiling
+            self.limit = min(float(self.most), self.limit + 1 / self.limit / (CAUTION if near else 1))
+            if int(self.limit) > self._ceiling:
+                self._ceiling = float("inf")
             self._refusals, self._refusing_since = 0, None
 
     def refused(self, sent: float, wait: float | None = None) -> None:
@@ -111,6 +119,7 @@ class Pace:
                     wait = _rest(self._refusals)
                 self._refusals += 1
                 self._slowed_at = now
+                self._ceiling = int(self.limit)
                 self.limit = max(1.0, self.limit / 2)
             if self._refusing_since is None:
                 self._refusing_since = now

@@ -112,7 +112,8 @@ class ReadAhead:
         self._stopped = False
         # By node id, from when it is planned to when its test is over.
         self._jobs: dict[str, Job] = {}
-        self._seen: set[str] = set()
+        # Tests that were looked at, by identity: a node id takes longer, and this is asked of a whole window each time.
+        self._seen: set[int] = set()
         self._most = session.options.share(session.options.concurrency)
 
     @property
@@ -124,8 +125,6 @@ class ReadAhead:
         """Note that a test is about to begin: ask for what it has declared, and what those after it have."""
         if self._stopped or self._session.options.record == "none":
             return
-        # Before the first thread imports what is to be intercepted.
-        self._session.intercept()
         for nodeid in self._upcoming.lost(self._jobs):
             self._drop(self._jobs.pop(nodeid))
         if declares(item):
@@ -198,19 +197,23 @@ class ReadAhead:
 
     def _plan(self, item: Any) -> bool:
         """Have a test's answer fetched, unless that was done or it has a recording; return whether it will be."""
-        nodeid, candidate, case = nodeid_of(item), candidate_of(item), case_of(item)
-        if nodeid in self._seen or candidate is None or case is None:
+        if id(item) in self._seen:
             return False
-        self._seen.add(nodeid)
+        self._seen.add(id(item))
+        candidate, case = candidate_of(item), case_of(item)
+        assert candidate is not None
+        assert case is not None
         try:
             test = self._session.prepare(item)
             if not goes_out(test.cassette):
                 return False
+            # Before a thread imports what is to be intercepted.
+            self._session.intercept()
             llm = self._session.llm_of(item, candidate)
         except Exception:
             # Anybody's provider may fail here. The test will do the same when it begins, and tell of it.
             return False
-        self._jobs[nodeid] = job = Job(test, llm, case, whole=ASK_MORE.isdisjoint(item.fixturenames))
+        self._jobs[test.nodeid] = job = Job(test, llm, case, whole=ASK_MORE.isdisjoint(item.fixturenames))
         self._most = llm.pace.most
         with self._work:
             self._queue.append(job)

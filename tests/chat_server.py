@@ -24,6 +24,7 @@ class ChatServer:
         asked: Bodies of the requests that came, in order.
         headers: Their headers.
         failures: Statuses to answer the next requests with, before any good answer.
+        error: What such an answer says beside.
         delay: Seconds that an answer takes.
         slow: Seconds that the answer to a question takes instead.
         count: Whether answers are numbered, so that equal questions get different ones.
@@ -39,6 +40,7 @@ class ChatServer:
         self.asked: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
         self.failures: list[int] = []
+        self.error: dict[str, Any] = {}
         self.delay = delay
         self.slow: dict[str, float] = {}
         self.count = count
@@ -130,7 +132,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, body: dict[str, Any], number: int, status: int) -> None:
         if status:
-            self._send(status, "application/json", [json.dumps({"error": {"message": f"scripted {status}"}})])
+            error = {"message": f"scripted {status}", **self.server.owner.error}
+            self._send(status, "application/json", [json.dumps({"error": error})])
             return
         owner = self.server.owner
         time.sleep(owner.slow.get(_question(body), owner.delay))

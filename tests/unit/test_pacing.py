@@ -86,9 +86,35 @@ def test_answers_raise_the_limit_by_one_a_round_trip_and_no_further_than_the_mos
     for _ in range(4):
         pace.answered()
     assert 4.8 < pace.limit <= 5
-    for _ in range(100):
+    for _ in range(1000):
         pace.answered()
     assert pace.limit == 8
+
+
+def test_the_limit_that_was_refused_is_tried_again_with_caution(clock: Clock) -> None:
+    pace = Pace(8, clock=clock)
+    for _ in range(3):
+        clock.now += 100
+        pace.refused(clock())
+    answers = 0
+    while pace.limit < 2:
+        pace.answered()
+        answers += 1
+    assert answers == 12
+    clock.now += 100
+    pace.refused(clock())
+    assert pace.limit == 1
+
+
+def test_caution_ends_where_more_is_answered_than_was_refused(pace: Pace, clock: Clock) -> None:
+    for _ in range(3):
+        clock.now += 100
+        pace.refused(clock())
+    while pace.limit < 3:
+        pace.answered()
+    before = pace.limit
+    pace.answered()
+    assert pace.limit == pytest.approx(before + 1 / before)
 
 
 def test_no_request_goes_out_before_the_time_that_the_endpoint_names(pace: Pace, clock: Clock) -> None:
@@ -155,7 +181,7 @@ def test_all_that_fit_go_out_when_the_limit_has_risen() -> None:
     threads = [threading.Thread(target=enters(pace, gone.release)) for _ in range(4)]
     for thread in threads:
         thread.start()
-    for _ in range(20):
+    for _ in range(200):
         pace.answered()
     pace.leave()
     pace.leave()
