@@ -75,6 +75,8 @@ def resolve_candidate(name: str, providers: Iterable[str], aliases: Mapping[str,
     'openai'
     """
     known = sorted(providers)
+    if name not in aliases and _are_several(name, known, aliases):
+        raise ConfigError(f"candidate {name!r}: write commas between names: {','.join(name.split())!r}.")
     if name in aliases:
         entry = aliases[name]
         provider, model = _split(entry.model, known, [], f"model {entry.model!r} of alias {name!r}")
@@ -95,6 +97,17 @@ def resolve_candidate(name: str, providers: Iterable[str], aliases: Mapping[str,
     return Candidate(name=name, provider=provider, model=model)
 
 
+def _are_several(name: str, providers: Iterable[str], aliases: Iterable[str]) -> bool:
+    """Whether a name is several with blanks between: each stands for a candidate. A model's id may have blanks."""
+    parts = name.split()
+    return len(parts) > 1 and all(
+        part in aliases
+        or any(pattern.match(part) for pattern, _ in BARE_IDS)
+        or any(part.startswith(f"{provider}:") and part != f"{provider}:" for provider in providers)
+        for part in parts
+    )
+
+
 def _split(name: str, providers: list[str], aliases: list[str], what: str) -> tuple[str, str]:
     provider, colon, model = (part.strip() for part in name.partition(":"))
     if not colon and name not in providers:
@@ -102,6 +115,8 @@ def _split(name: str, providers: list[str], aliases: list[str], what: str) -> tu
             if pattern.match(name) and family in providers:
                 return family, name
         named = f" Aliases in the settings: {', '.join(aliases)}." if aliases else ""
+        if len(name.split()) > 1:
+            named = f" Between names stand commas: {','.join(name.split())!r}.{named}"
         raise ConfigError(
             f"{what}: neither 'provider:model', nor an alias, nor a well-known model id."
             f"{nearest(name, [*aliases, *providers])}{named} Providers: {', '.join(providers)}."

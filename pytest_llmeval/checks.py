@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar, overload
 from pytest_llmeval.display import escape, path_text, shorten
 from pytest_llmeval.errors import ConfigError
 from pytest_llmeval.jsontext import JSONTextError, excerpt, line_and_column, load_document
-from pytest_llmeval.records import running_log
 from pytest_llmeval.response import Response, parse_json
+from pytest_llmeval.testlog import running_log
 
 if TYPE_CHECKING:
     from pydantic import BaseModel

@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from importlib import import_module
+from importlib import import_module, metadata
 
 from pytest_llmeval.display import escape_lines
 from pytest_llmeval.errors import LLMEvalError
@@ -36,6 +36,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="llmeval",
         description="Look after datasets, runs and recorded answers of LLM evaluations.",
     )
+    parser.add_argument("--version", action="version", version=f"llmeval {metadata.version('pytest-llmeval')}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name in COMMANDS:
         import_module(f"pytest_llmeval.commands.{name}").add_to(commands)

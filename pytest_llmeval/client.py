@@ -18,9 +18,10 @@ from pytest_llmeval.prices import cost_of
 from pytest_llmeval.promptfiles import PromptFiles, Prompts
 from pytest_llmeval.providers.base import OMIT, Provider, Request
 from pytest_llmeval.questions import messages_of, own_request
-from pytest_llmeval.records import Call, running_log
+from pytest_llmeval.records import Call
 from pytest_llmeval.response import Cost, Response
 from pytest_llmeval.tariffs import Tariff
+from pytest_llmeval.testlog import running_log
 from pytest_llmeval.workers import run_at_once
 
 Question = str | Sequence[Mapping[str, Any]] | Case

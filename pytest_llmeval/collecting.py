@@ -6,6 +6,7 @@ import contextlib
 import importlib.util
 import inspect
 import io
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,12 +29,16 @@ if TYPE_CHECKING:
     from pytest_llmeval.candidates import Candidate
 
 
+MOST_LISTED = 5
+
+
 class _Watcher:
     """A plugin that sees what is collected, before anything is deselected."""
 
     def __init__(self) -> None:
         self.items: list[pytest.Item] = []
         self.modules: list[str] = []
+        self.failed: list[str] = []
         self.config: pytest.Config | None = None
         self.names: dict[Path, set[str]] = {}
         self.fixtures: dict[Path | None, frozenset[str]] = {}
@@ -43,6 +48,8 @@ class _Watcher:
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.passed and report.nodeid.endswith(".py"):
             self.modules.append(report.nodeid)
+        if report.failed:
+            self.failed.append(f"{report.nodeid or '.'}: {_reason(report.longreprtext)}")
 
     def pytest_itemcollected(self, item: pytest.Item) -> None:
         self.items.append(item)
@@ -124,7 +131,7 @@ def collect(paths: Sequence[Path]) -> tuple[Known, Any]:
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
         status = pytest.main(arguments, plugins=[watcher])
     if watcher.config is None:
-        return Known(why_not=f"pytest could not collect:\n{said.getvalue().strip()[-2000:]}"), None
+        return Known(why_not=f"pytest could not collect:\n{essence(said.getvalue())}"), None
     return _known(watcher, int(status), said.getvalue()), watcher.config
 
 
@@ -132,7 +139,10 @@ def _known(watcher: _Watcher, status: int, said: str) -> Known:
     config, why_not = watcher.config, ""
     assert config is not None
     if status not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
-        why_not = f"pytest could not collect everything:\n{said.strip()[-2000:]}"
+        lines = watcher.failed[:MOST_LISTED]
+        if len(watcher.failed) > MOST_LISTED:
+            lines.append(f"... and {len(watcher.failed) - MOST_LISTED:,} more; `pytest --collect-only` shows all")
+        why_not = "\n  ".join(["pytest could not collect everything:", *(lines or [essence(said)])])
     elif config.getoption("lf", False):
         why_not = "the configuration of pytest has --lf, which leaves tests out"
     options = watcher.options
@@ -143,8 +153,38 @@ def _known(watcher: _Watcher, status: int, said: str) -> Known:
         tests=watcher.tests,
         candidates=by_folder(_candidates(config, options)),
         home_of=lambda folder: home_of(options, folder),
+        root_of=lambda file: root_of(options, file),
         why_not=why_not,
     )
+
+
+def _reason(text: str) -> str:
+    """Return the line of a report that says what went wrong."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    errors = [line for line in lines if re.match(r"E\s", line)]
+    return re.sub(r"^E\s+", "", (errors or lines or ["it did not say why"])[-1])
+
+
+def essence(said: str) -> str:
+    r"""Return what matters of what pytest said when it did not even begin.
+
+    >>> print(essence("a warning\nERROR: usage: pytest [options]\npytest: error: unrecognized arguments: --x"))
+      error: unrecognized arguments: --x
+    """
+    lines = [line.rstrip() for line in said.splitlines() if line.strip()]
+    for begins in (
+        r"\S.*: (error: )",
+        "(ImportError while loading)",
+        "(ERROR:)",
+        "INTERNALERROR> (?=[A-Za-z.]+(Error|Exception):)",
+    ):
+        for number, line in enumerate(lines):
+            found = re.match(begins, line)
+            if found:
+                rest = [each.strip() for each in lines[number + 1 :] if re.match(r"E\s|  inifile:", each)]
+                first = line[found.start(1) if found[1] else found.end() :]
+                return "\n".join(f"  {part}" for part in [first, *(re.sub(r"^E\s+", "", each) for each in rest)])
+    return "\n".join(f"  {line}" for line in lines[-MOST_LISTED:])
 
 
 def _is_below(rootdir: Path, function: Any) -> bool:
@@ -177,3 +217,12 @@ def home_of(options: Options, folder: Path) -> Path | None:
         return options.rootdir / folder.parent.relative_to(shared) if folder.is_relative_to(shared) else None
     above = len(shared.parts)
     return folder.parents[above] if folder.parent.parts[-above:] == shared.parts else None
+
+
+def root_of(options: Options, file: Path) -> Path | None:
+    """Return the folder of all recordings that a file is in, or None."""
+    shared = Path(options.cassette_dir)
+    if shared.is_absolute():
+        return shared if file.is_relative_to(shared) else None
+    size = len(shared.parts)
+    return next((folder for folder in file.parents if folder.parts[-size:] == shared.parts), None)

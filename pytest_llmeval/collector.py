@@ -6,6 +6,7 @@ import os
 import sys
 import traceback
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pluggy
@@ -94,7 +95,10 @@ class Collector:
         from pytest_llmeval.cassettes.redact import SecretScanner
         from pytest_llmeval.reports.recordings import recording_lines
 
-        lines = recording_lines(self.run(), self._config.invocation_params.args)
+        option = self._config.getoption
+        narrowed = any(option(name, None) for name in ("keyword", "markexpr", "lf", "deselect"))
+        narrowed = narrowed or not all(Path(argument).is_dir() for argument in self._config.args)
+        lines = recording_lines(self.run(), self._config.invocation_params.args, whole=not narrowed)
         if lines:
             # Projects have options of their own, and take keys by them.
             mask = SecretScanner(os.environ).mask

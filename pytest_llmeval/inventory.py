@@ -75,6 +75,7 @@ class Known:
         candidates: Candidates by the name of their folder.
         home_of: Takes a module's folder of recordings, and returns where its test file would be; None for a folder of
             someone else's.
+        root_of: Takes a file, and returns the folder of all recordings that it is in, or None.
         why_not: What kept the collection from being complete; empty if it was.
     """
 
@@ -84,6 +85,7 @@ class Known:
     tests: Mapping[Path, Sequence[Expected]] = field(default_factory=dict)
     candidates: Mapping[str, Candidate] = field(default_factory=dict)
     home_of: Callable[[Path], Path | None] = Path
+    root_of: Callable[[Path], Path | None] = Path
     why_not: str = "nothing was collected"
 
 
@@ -188,13 +190,21 @@ def by_folder(candidates: Iterable[Candidate]) -> dict[str, Candidate]:
     return {candidate_folder(candidate.name): candidate for candidate in candidates}
 
 
-def remove(paths: Iterable[Path]) -> list[Path]:
-    """Delete recordings, and folders that are empty then; return what could not be deleted."""
+def remove(paths: Iterable[Path], root_of: Callable[[Path], Path | None]) -> list[Path]:
+    """Delete recordings, and folders of recordings that are empty then; return what could not be deleted.
+
+    Args:
+        paths: The recordings.
+        root_of: Returns the folder of all recordings that one is in, which is the last that may go; None for none.
+    """
     left = []
     for path in paths:
+        root = root_of(path)
         try:
             path.unlink()
-            for folder in list(path.parents)[:3]:
+            for folder in path.parents if root is not None else ():
+                if root not in (folder, *folder.parents):
+                    break
                 folder.rmdir()
         except FileNotFoundError:
             continue

@@ -59,7 +59,12 @@ OPTIONS = (
     ),
     Option("--llm-repeat", "independent samples of each test that asks a candidate: 10; default: 1", default="1"),
     Option("--llm-concurrency", "most requests in flight to a provider, in all processes together (default: 8)"),
-    Option("--llm-summary", "table of candidates at the end: on (default) or off", default="on", choices=SUMMARIES),
+    Option(
+        "--llm-summary",
+        "table of candidates at the end: on (default) or off; what is wrong with recordings is told all the same",
+        default="on",
+        choices=SUMMARIES,
+    ),
     Option(
         "--llm-max-cost",
         "most that the calls of this run may cost, in USD: 5 or 0.50; what it does not reach is not run",

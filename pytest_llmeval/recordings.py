@@ -76,7 +76,7 @@ class Recordings:
             self._options.record,
             self._engine,
             partial(self._command, nodeid, file),
-            ignored=self._ignored.and_also(_ignore_rules(markers), "llm_cassette"),
+            ignored=self._ignored.afresh().and_also(_ignore_rules(markers), "llm_cassette"),
             elsewhere=partial(self._elsewhere, file, test, candidate, stock_name),
         )
 
@@ -90,7 +90,7 @@ class Recordings:
             self._options.record,
             self._engine,
             command,
-            ignored=self._ignored,
+            ignored=self._ignored.afresh(),
             elsewhere=partial(self._orphans_of, home, candidate, fixtures=True),
         )
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_llmeval.cassettes.store import Cassette, running_cassette
 from pytest_llmeval.outcomes import NOT_RUN
-from pytest_llmeval.records import TestLog, running_log
+from pytest_llmeval.testlog import TestLog, running_log
 
 if TYPE_CHECKING:
     from pytest_llmeval.candidates import Candidate

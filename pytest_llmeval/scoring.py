@@ -15,7 +15,8 @@ from pytest_llmeval.compare import as_comparator, in_place, lower, set_overlap
 from pytest_llmeval.display import path_text, shorten
 from pytest_llmeval.errors import ConfigError, nearest
 from pytest_llmeval.fieldscores import MISSING, FieldScore, FieldScores
-from pytest_llmeval.records import DEFAULT_SCORE, running_log
+from pytest_llmeval.records import DEFAULT_SCORE
+from pytest_llmeval.testlog import running_log
 
 if TYPE_CHECKING:
     from pydantic import BaseModel

@@ -23,12 +23,13 @@ from pytest_llmeval.promptfiles import PromptFiles, Prompts
 from pytest_llmeval.providers.base import ProviderFactory
 from pytest_llmeval.providers.endpoints import ANTHROPIC, OPENAI_COMPATIBLE
 from pytest_llmeval.recordings import Recordings
-from pytest_llmeval.records import TestLog, TestRecord, running_log
+from pytest_llmeval.records import TestRecord
 from pytest_llmeval.roster import Roster
 from pytest_llmeval.runningtest import RunningTest
 from pytest_llmeval.settings import Prices, Settings
 from pytest_llmeval.staleness import cost_again, why_again
 from pytest_llmeval.standins import MISSING_KEY, StandIns
+from pytest_llmeval.testlog import TestLog, running_log
 
 if TYPE_CHECKING:
     from pytest_llmeval.budget import Budget
@@ -222,11 +223,7 @@ class EvalSession:
     def fixture_cassette(
         self, home: Path, fixture: str, scope_node: str, candidate: Candidate | None
     ) -> Iterator[None]:
-        """Use a cassette of its own while a fixture that is wider than a test runs; see `fixture_path`.
-
-        Raises:
-            CassetteError: What was recorded could not be written.
-        """
+        """Use a cassette of its own while a fixture that is wider than a test runs; see `fixture_path`."""
         cassette, outer = self.enter_fixture(home, fixture, scope_node, candidate)
         with contextlib.ExitStack() as stack:
             stack.push(lambda kind, _, __: self.leave_fixture(cassette, outer, passed=kind is None))
@@ -246,17 +243,19 @@ class EvalSession:
         return cassette, running_cassette.enter(cassette)
 
     def leave_fixture(self, cassette: Cassette, outer: Cassette | None, *, passed: bool = True) -> None:
-        """Write a fixture's cassette and put back the one before; fail for a miss that the fixture swallowed.
+        """Write a fixture's cassette and put back the one before.
 
-        Raises:
-            CassetteError: What was recorded could not be written.
+        Fails for what could not be written, and for a miss that the fixture swallowed.
         """
         running_cassette.enter(outer)
         if self.running is not None:
             self.running.cassette.misses += cassette.misses
             self.running.cassette.refused += cassette.refused
             self.running.fixtures.append(cassette)
-        cassette.close(passed=passed)
+        try:
+            cassette.close(passed=passed)
+        except CassetteError as exc:
+            self.engine.fail(str(exc))
         if cassette.misses:
             self.engine.fail(cassette.misses[0])
         if cassette.refused and self.engine.budget is not None:
@@ -316,8 +315,11 @@ class EvalSession:
         if test.sample is not None:
             record.sample, record.samples = test.sample.number, test.sample.of
             record.min_pass_rate = test.sample.min_pass_rate
-        record.ignored = list(cassette.ignored.rules)
         cassettes = [cassette, *test.fixtures]
+        asked = [each.ignored for each in cassettes if each.was_asked]
+        record.ignored = list(dict.fromkeys(rule for ignored in asked for rule in ignored.rules))
+        matched = {rule for ignored in asked for rule in ignored.matched}
+        record.unmatched = [rule for rule in record.ignored if rule not in matched]
         record.taken_over = [entry for each in cassettes for entry in self.recordings.taken_over(each)]
         if test.outcome == "passed":
             # What failed its test is told there.

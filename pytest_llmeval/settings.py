@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from decimal import Decimal
 from pathlib import Path
@@ -127,6 +128,8 @@ def _fault(error: Any, prefix: str) -> str:
     if path[-1:] == ["api_key_env"]:
         # Not the value: it may be a key that was pasted into the wrong place.
         return f"{where}: should be the name of an environment variable, such as INHOUSE_KEY; keys never stand here"
+    if error["type"] == "tuple_type":
+        return f"{where}: write a list: {path[-1]} = [{json.dumps(error['input'], default=str)}]"
     said = "should be a table" if error["type"] in ("model_type", "dict_type") else error["msg"]
     return f"{where}: {said} (it is {error['input']!r})"
 

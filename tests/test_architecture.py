@@ -17,7 +17,8 @@ PACKAGE = "pytest_llmeval"
 #: From the bottom up. A module imports from its own layer or from those before it. A folder stands for all its modules.
 LAYERS = {
     "values": (
-        "errors candidates cases response runheader records runlines running options settings standins stats display"
+        "errors candidates cases response runheader records runlines running testlog options settings standins stats "
+        "display"
     ),
     "logic": (
         "pacing cassettes providers prices tariffs recorded bounds ledger budget jsontext checks compare comparators "

@@ -136,6 +136,22 @@ class Exchange:
         return meta
 
 
+def recorded_timing(interaction: Interaction) -> Timing:
+    """Return how long a recorded answer took when it was recorded."""
+    meta, when = interaction.meta, interaction.recorded_at
+    return Timing(
+        headers_ms=_number(meta.get("headers_ms")),
+        latency_ms=_number(meta.get("latency_ms")),
+        retries=meta["retries"] if isinstance(meta.get("retries"), int) else 0,
+        replayed=True,
+        recorded_at=when.isoformat(timespec="seconds").replace("+00:00", "Z") if when else None,
+    )
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
 def _offset_of(position: int, chunks: list[tuple[float, int]]) -> float | None:
     seen = 0
     for offset, size in chunks:
@@ -164,19 +180,3 @@ def chunks_of(recorded: Interaction) -> list[tuple[float, int]]:
         and chunk[1] > 0
     ]
     return pairs if len(pairs) == len(chunks) else []
-
-
-def timing_of(recorded: Interaction) -> Timing:
-    """Return the clock of a recorded answer."""
-    meta, when = recorded.meta, recorded.recorded_at
-    return Timing(
-        headers_ms=_number(meta.get("headers_ms")),
-        latency_ms=_number(meta.get("latency_ms")),
-        retries=meta["retries"] if isinstance(meta.get("retries"), int) else 0,
-        replayed=True,
-        recorded_at=when.isoformat(timespec="seconds").replace("+00:00", "Z") if when else None,
-    )
-
-
-def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None

@@ -10,8 +10,8 @@ A rule is one of
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -28,12 +28,15 @@ class Ignored:
 
     Attributes:
         rules: As they were written.
+        paths, parameters, patterns: What they say, by rule.
+        matched: Rules that something was found for.
     """
 
     rules: tuple[str, ...] = ()
-    paths: tuple[tuple[str, ...], ...] = field(default=(), compare=False)
-    parameters: frozenset[str] = field(default=frozenset(), compare=False)
-    patterns: tuple[re.Pattern[str], ...] = field(default=(), compare=False)
+    paths: Mapping[str, tuple[str, ...]] = field(default_factory=dict, compare=False)
+    parameters: Mapping[str, str] = field(default_factory=dict, compare=False)
+    patterns: Mapping[str, re.Pattern[str]] = field(default_factory=dict, compare=False)
+    matched: set[str] = field(default_factory=set, compare=False)
 
     def __bool__(self) -> bool:
         return bool(self.rules)
@@ -47,44 +50,52 @@ class Ignored:
             source: Where, for messages.
 
         Raises:
-            ConfigError: A rule that cannot be used; names it and says why.
+            ConfigError: Rules that cannot be used; names all of them and says why.
 
         >>> Ignored.of(["metadata.date", "?at", r"re:\d+"], "llm_cassette").data({"metadata": {"date": 1}, "n": "a 12"})
         {'metadata': {}, 'n': 'a <ignored>'}
         """
         if isinstance(rules, str) or not isinstance(rules, Iterable):
             raise ConfigError(f"{source}: ignore={rules!r}: write a list of rules: ignore=['metadata.date'].")
-        paths: list[tuple[str, ...]] = []
-        parameters: set[str] = set()
-        patterns: list[re.Pattern[str]] = []
-        written = tuple(rules)
-        for rule in written:
-            if not isinstance(rule, str) or not rule.strip():
-                raise ConfigError(f"{source}: ignore: {rule!r} is not a rule; write text such as 'metadata.date'.")
-        written = tuple(dict.fromkeys(written))
-        for rule in written:
-            if rule.startswith(REGEX):
-                patterns.append(_pattern(rule, source))
+        paths: dict[str, tuple[str, ...]] = {}
+        parameters: dict[str, str] = {}
+        patterns: dict[str, re.Pattern[str]] = {}
+        faults: list[str] = []
+        for rule in rules:
+            fault = _fault(rule)
+            if fault is not None:
+                faults.append(f"{source}: ignore: {rule!r} {fault}.")
+            elif rule.startswith(REGEX):
+                patterns[rule] = re.compile(rule.removeprefix(REGEX))
             elif rule.startswith(PARAMETER):
-                parameters.add(rule.removeprefix(PARAMETER))
+                parameters[rule] = rule.removeprefix(PARAMETER)
             else:
-                paths.append(_path(rule, source))
-        return cls(written, tuple(paths), frozenset(parameters), tuple(patterns))
+                paths[rule] = tuple(_steps(rule) or ())
+        if faults:
+            raise ConfigError("\n".join(faults))
+        return cls(tuple(dict.fromkeys(rules)), paths, parameters, patterns)
 
     def and_also(self, rules: Sequence[str], source: str) -> Ignored:
-        """Return these rules with others."""
-        return Ignored.of([*self.rules, *rules], source) if rules else self
+        """Return these rules with others; what matches is noted for all of them."""
+        return replace(Ignored.of([*self.rules, *rules], source), matched=self.matched) if rules else self
+
+    def afresh(self) -> Ignored:
+        """Return these rules with nothing matched yet."""
+        return replace(self, matched=set()) if self.rules else self
 
     def data(self, data: Any) -> Any:
         """Return JSON data without the ignored parts; `data` itself may be changed."""
-        for path in self.paths:
-            _take_out(data, path)
+        for rule, path in self.paths.items():
+            if _take_out(data, path):
+                self.matched.add(rule)
         return self._texts(data) if self.patterns else data
 
     def text(self, text: str) -> str:
         """Return a text with what the regular expressions match blotted out."""
-        for pattern in self.patterns:
-            text = pattern.sub(IGNORED, text)
+        for rule, pattern in self.patterns.items():
+            text, count = pattern.subn(IGNORED, text)
+            if count:
+                self.matched.add(rule)
         return text
 
     def bytes(self, body: bytes) -> bytes:
@@ -98,7 +109,9 @@ class Ignored:
         if self.parameters and "?" in uri:
             parts = urlsplit(uri)
             pairs = parse_qsl(parts.query, keep_blank_values=True)
-            query = urlencode([pair for pair in pairs if pair[0] not in self.parameters])
+            names = {name for name, _ in pairs}
+            self.matched.update(rule for rule, name in self.parameters.items() if name in names)
+            query = urlencode([pair for pair in pairs if pair[0] not in self.parameters.values()])
             uri = urlunsplit(parts._replace(query=query))
         return self.text(uri)
 
@@ -113,32 +126,57 @@ class Ignored:
 NOTHING = Ignored()
 
 
-def _pattern(rule: str, source: str) -> re.Pattern[str]:
+def _fault(rule: Any) -> str | None:
+    """Return what is wrong with a rule, or None."""
+    if not isinstance(rule, str) or not rule.strip():
+        return "is not a rule; write text such as 'metadata.date'"
+    if rule.startswith(REGEX):
+        return _fault_of_pattern(rule.removeprefix(REGEX))
+    if rule != rule.strip():
+        return f"has blanks around it; write {rule.strip()!r}"
+    if rule.startswith(PARAMETER):
+        name = rule.removeprefix(PARAMETER)
+        if re.fullmatch(r"[^?&=#\s]+", name):
+            return None
+        named = re.match(r"[^&=#\s]+", name.lstrip("?"))
+        return f"is no parameter of a URL; write its name alone: '?{named[0] if named else 'timestamp'}'"
+    if _steps(rule) is not None and not re.match(r"\$($|[.\[])", rule) and not rule.startswith("/"):
+        return None
+    return _fault_of_path(rule)
+
+
+def _fault_of_pattern(text: str) -> str | None:
     try:
-        pattern = re.compile(rule.removeprefix(REGEX))
+        pattern = re.compile(text)
     except re.error as exc:
-        raise ConfigError(f"{source}: ignore: {rule!r} is not a regular expression: {exc}.") from None
-    if pattern.fullmatch(""):
-        raise ConfigError(f"{source}: ignore: {rule!r} also matches nothing at all; it would be found everywhere.")
-    return pattern
+        return f"is not a regular expression: {exc}"
+    return "also matches nothing at all; it would be found everywhere" if pattern.fullmatch("") else None
 
 
-def _path(rule: str, source: str) -> tuple[str, ...]:
+def _fault_of_path(rule: str) -> str:
+    # JSONPath begins with what it calls the root, JSON Pointer with a slash.
+    plain = rule.replace("/", ".").lstrip("$.") if rule.startswith(("/", "$")) else ""
+    if plain and _steps(plain) is not None:
+        return f"is not a path; begin with the key itself: {plain!r}"
+    return (
+        "is not a path; write keys with dots and list items in brackets: 'metadata.date', 'messages[*].id'; "
+        "or '?name' for a parameter of the URL, or 're:...'"
+    )
+
+
+def _steps(rule: str) -> list[str] | None:
+    """Return the keys and indexes of a path, or None if it is none."""
     steps, end = [], 0
     for match in STEP.finditer(rule):
         if match.start() != end:
             break
         steps.append(f"[{match[1]}]" if match[1] else match[2])
         end = match.end()
-    if end != len(rule):
-        raise ConfigError(
-            f"{source}: ignore: {rule!r} is not a path; write keys with dots and list items in brackets: "
-            "'metadata.date', 'messages[*].id'; or '?name' for a parameter of the URL, or 're:...'."
-        )
-    return tuple(steps)
+    return steps if end == len(rule) else None
 
 
-def _take_out(data: Any, path: tuple[str, ...]) -> None:
+def _take_out(data: Any, path: tuple[str, ...]) -> bool:
+    """Take a part out; return whether it was there."""
     step, rest = path[0], path[1:]
     if isinstance(data, dict):
         keys: Sequence[Any] = list(data) if step == "*" else [step] if step in data else []
@@ -146,12 +184,16 @@ def _take_out(data: Any, path: tuple[str, ...]) -> None:
         index = step[1:-1]
         keys = range(len(data)) if index == "*" else [int(index)] if int(index) < len(data) else []
     else:
-        return
+        return False
+    found = False
     for key in keys:
         if rest:
-            _take_out(data[key], rest)
-        elif isinstance(data, dict):
+            found = _take_out(data[key], rest) or found
+            continue
+        found = True
+        if isinstance(data, dict):
             # Taken out, so that a part that is there in one of the two requests only is ignored as well.
             del data[key]
         else:
             data[key] = IGNORED
+    return found

@@ -70,3 +70,16 @@ def _differences(cassette: Cassette, request: HTTPRequest, close: Interaction) -
     if ignored:
         lines.append(f"  ignored: {', '.join(stale.plain(rule) for rule in ignored.rules)}")
     return lines
+
+
+def late_message(asked: str, command: str) -> str:
+    """Return what to say of a request that came after its test had ended.
+
+    Args:
+        asked: The URL.
+        command: What runs that test alone.
+    """
+    return (
+        f"{asked} was asked after its test had ended ({command}). Wait for threads and tasks before the test returns; "
+        "start what serves several tests in a fixture of the session; name in llm_passthrough what is to be left alone."
+    )

@@ -12,7 +12,7 @@ from typing import NoReturn
 from pytest_llmeval.cassettes.disk import check_writable
 from pytest_llmeval.cassettes.elsewhere import Found, TakeOver, likeliest, nowhere
 from pytest_llmeval.cassettes.engine import Engine
-from pytest_llmeval.cassettes.exchange import Exchange, timing_of
+from pytest_llmeval.cassettes.exchange import Exchange, recorded_timing
 from pytest_llmeval.cassettes.files import move, read_tape, write_tape
 from pytest_llmeval.cassettes.format import Interaction, Tape
 from pytest_llmeval.cassettes.ignoring import NOTHING, Ignored
@@ -24,7 +24,7 @@ from pytest_llmeval.cassettes.matching import (
     retry_count,
     scrub_uri,
 )
-from pytest_llmeval.cassettes.misses import why_missed
+from pytest_llmeval.cassettes.misses import late_message, why_missed
 from pytest_llmeval.cassettes.paths import shown_path
 from pytest_llmeval.cassettes.tapes import tape_to_write
 from pytest_llmeval.cassettes.turns import Equals
@@ -124,6 +124,11 @@ class Cassette:
         return self.loaded.interactions if self.loaded else []
 
     @property
+    def was_asked(self) -> bool:
+        """Whether any request came."""
+        return bool(self._equals)
+
+    @property
     def unused(self) -> list[Interaction]:
         """Recorded answers that the test has not asked for."""
         return [interaction for interaction in self.recorded if id(interaction) not in self.used]
@@ -198,18 +203,13 @@ class Cassette:
 
     def too_late(self, asked: str) -> NoReturn:
         """Refuse a request of a test that is over."""
-        message = (
-            f"{asked} was asked after its test had ended ({self.command}). Wait for threads and tasks before the test "
-            "returns; start what serves several tests in a fixture of the session; name in llm_passthrough what is to "
-            "be left alone."
-        )
         # Whatever runs this may swallow the failure, so the run must hear of it from us.
-        self.engine.late.append(message)
-        self.engine.fail(message)
+        self.engine.late.append(late_message(asked, self.command))
+        self.engine.fail(self.engine.late[-1])
 
     def _replayed(self, request: HTTPRequest, interaction: Interaction) -> Exchange:
         self.used.add(id(interaction))
-        return Exchange(self, request, -1, recorded=interaction, timing=timing_of(interaction))
+        return Exchange(self, request, -1, recorded=interaction, timing=recorded_timing(interaction))
 
     def _recording(self, request: HTTPRequest, equals: Equals, place: int) -> Exchange:
         slot = equals.slots.get(place)
@@ -323,16 +323,17 @@ class Cassette:
         return [interaction for interaction in ordered if interaction is not None]
 
     def _first_wins(self) -> bool:
-        new = not self.kept or self.taken_over is not None
-        return self.mode in ("once", "none") and new and self._written is None
+        new = (not self.kept or self.taken_over is not None) and self._written is None
+        return new and self.mode in ("once", "none")
 
     def _or_fail(self, step: Callable[[], object]) -> None:
         try:
             step()
         except (CassetteError, ConfigError) as exc:
+            again = f"\nRecord again:  {self.command} --llm-record=all" if isinstance(exc, DamagedError) else ""
             # No SDK may swallow this, and no retry can help.
-            self.misses.append(str(exc))
-            self.engine.fail(str(exc))
+            self.misses.append(f"{exc}{again}")
+            self.engine.fail(self.misses[-1])
 
     def _load(self) -> Tape:
         if self.loaded is None:

@@ -16,7 +16,7 @@ from typing import Any
 
 from pytest_llmeval.cassettes.patches import replace
 from pytest_llmeval.cassettes.store import Cassette, running_cassette
-from pytest_llmeval.records import running_log
+from pytest_llmeval.testlog import running_log
 
 
 class _Pool(threading.local):

@@ -79,7 +79,7 @@ def _prune(entries: Sequence[Entry], known: Known, named: Sequence[Path]) -> int
         print("Nothing was deleted." if awaited else "No recording is unused.")
         return 0
     _print_entries(unused)
-    left = remove(entry.path for entry in unused)
+    left = remove((entry.path for entry in unused), known.root_of)
     for path in left:
         print(escape(f"{path}: could not be deleted"), file=sys.stderr)
     print(f"Deleted {totals([entry for entry in unused if entry.path not in left])}")

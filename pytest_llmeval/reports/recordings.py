@@ -16,19 +16,20 @@ MOST_LISTED = 5
 FAULTS = {"stale": "stale", "missing": "missing", "old": "older than --llm-max-age allows"}
 
 
-def recording_lines(run: Run, arguments: Sequence[str]) -> list[str]:
+def recording_lines(run: Run, arguments: Sequence[str], *, whole: bool = False) -> list[str]:
     """Return lines about the recordings of a run; none if all is well.
 
     Args:
         run: The records.
         arguments: Command line of this run, for the command that records again.
+        whole: Whether no test was left out, so that a rule that nothing matched is worth a line.
     """
     kept = sum(test.cassette is not None or test.recording is not None for test in run.tests)
     groups = {why: [test for test in run.tests if test.recording == why] for why in FAULTS}
     lines = [line for why, tests in groups.items() if tests for line in _group(run, why, tests, kept)]
     if lines:
         lines += ["Record just these again:", f"  {again(arguments)}"]
-    return [*lines, *_unkept(run), *_renamed(run)]
+    return [*lines, *_unkept(run), *_renamed(run), *(_unmatched(run) if whole else ())]
 
 
 def _group(run: Run, why: str, tests: Sequence[TestRecord], kept: int) -> Iterator[str]:
@@ -85,6 +86,15 @@ def _unkept(run: Run) -> Iterator[str]:
         yield f"Not recorded: an answer that {one_line(test.nodeid)} passed with ({one_line('; '.join(test.unkept))})."
     if len(unkept) > MOST_LISTED:
         yield f"... and answers of {len(unkept) - MOST_LISTED:,} more tests that passed"
+
+
+def _unmatched(run: Run) -> Iterator[str]:
+    declared = [rule for test in run.tests for rule in test.ignored]
+    matched = {rule for test in run.tests for rule in test.ignored if rule not in test.unmatched}
+    rules = [one_line(rule) for rule in dict.fromkeys(declared) if rule not in matched]
+    if rules:
+        more = f" and {len(rules) - MOST_LISTED:,} more" if len(rules) > MOST_LISTED else ""
+        yield f"Ignored in vain, since no request of this run has it: {', '.join(rules[:MOST_LISTED])}{more}"
 
 
 def _renamed(run: Run) -> Iterator[str]:

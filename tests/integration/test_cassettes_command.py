@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from importlib.metadata import version
 
 import pytest
 
@@ -101,6 +102,40 @@ def test_what_no_test_uses_is_deleted_and_nothing_else(project: Project) -> None
     assert "No recording is unused." in llmeval(project, "cassettes", "--prune").stdout
 
 
+@pytest.mark.parametrize("where", ["llm_cassettes", "nested/llm", "{path}/rec"])
+def test_only_folders_of_recordings_go_with_them(project: Project, where: str) -> None:
+    where = where.format(path=project.path)
+    project.write(f"[pytest]\nllm_cassette_dir = {where}\n", "pytest.ini")
+    project.write("import pytest\n\n@pytest.mark.llm_cassette\ndef test_it(): pass\n", "kept/test_kept.py")
+    asks = f"""
+        import httpx, pytest
+
+        @pytest.mark.llm_cassette
+        def test_it():
+            httpx.post("{project.server.url}/chat/completions", json={{"messages": []}})
+    """
+    project.write(asks, "emptied/test_gone.py")
+    project.outcomes(passed=2)
+    assert len(project.recordings()) == 1
+    (project.path / "emptied" / "test_gone.py").unlink()
+    for left in (project.path / "emptied").rglob("*.pyc"):
+        left.unlink()
+        left.parent.rmdir()
+    project.write("import pytest\n\ndef test_it(): pass\n", "kept/test_kept.py")
+    done = llmeval(project, "cassettes", "--prune")
+    assert "Deleted 1 recording" in done.stdout
+    home = project.path / "emptied"
+    assert home.is_dir()
+    assert [path.name for path in home.iterdir()] == (["nested"] if "nested" in where else [])
+    assert not (project.path / "rec").exists()
+
+
+def test_the_version_is_told(project: Project) -> None:
+    done = llmeval(project, "--version")
+    assert done.returncode == 0
+    assert done.stdout == f"llmeval {version('pytest-llmeval')}\n"
+
+
 def test_a_candidate_that_is_not_asked_today_keeps_its_recordings(project: Project) -> None:
     project.add_model("other", 'model = "openai:chat"')
     project.write(TWO)
@@ -125,7 +160,9 @@ def test_what_the_configuration_deselects_is_not_unused(project: Project, addopt
         ("test_broken.py", "import nothing_of_this_name\n", "nothing_of_this_name"),
         ("pytest.ini", "[pytest]\naddopts = --lf\n", "--lf"),
         ("pytest.ini", "[pytest]\naddopts = --no-such-option\n", "no-such-option"),
-        ("conftest.py", "1 / 0\n", "ZeroDivisionError"),
+        ("conftest.py", "1 / 0\n", "ZeroDivisionError: division by zero"),
+        ("test_broken.py", "def test_(:\n", "test_broken.py: SyntaxError: invalid syntax"),
+        ("test_broken.py", "import pytest\npytest.fail('on purpose', pytrace=False)\n", "test_broken.py: on purpose"),
     ],
 )
 def test_nothing_is_deleted_where_not_everything_could_be_collected(
@@ -138,6 +175,8 @@ def test_nothing_is_deleted_where_not_everything_could_be_collected(
     assert done.returncode == 2
     assert "nothing was deleted" in done.stderr
     assert why in done.stderr
+    # What matters, and not all that pytest has to say.
+    assert len(done.stderr.splitlines()) <= 3
     assert len(project.recordings()) == 3
     listed = llmeval(project, "cassettes")
     assert "Which are unused cannot be told" in listed.stderr

@@ -317,6 +317,12 @@ def test_ignored_parts_do_not_make_different_requests_the_same(project: Project)
         ('ignore=["re:("]', "is not a regular expression"),
         ('ignore=["re:x*"]', "also matches nothing"),
         ('ignore=["a[b]"]', "is not a path"),
+        ('ignore=["?"]', "write its name alone: '?timestamp'"),
+        ('ignore=["?at=1"]', "write its name alone: '?at'"),
+        ('ignore=["$.a"]', "begin with the key itself: 'a'"),
+        ('ignore=["/a/b"]', "begin with the key itself: 'a.b'"),
+        ('ignore=[" a"]', "has blanks around it; write 'a'"),
+        ('ignore=[""]', "'' is not a rule"),
         ('name="x"', "takes nothing but ignore"),
         ('"x"', "takes nothing but ignore"),
     ],
@@ -327,6 +333,46 @@ def test_a_rule_that_is_none_is_refused(project: Project, marker: str, message: 
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines([f"*llm_cassette*{message}*"])
     result.stdout.no_fnmatch_line("*Traceback*")
+
+
+def test_all_rules_that_are_none_are_told_at_once(project: Project) -> None:
+    project.write(
+        "import pytest\n\n@pytest.mark.llm_cassette(ignore=['?', '$schema', '$.a'])\ndef test_it(llm): pass\n"
+    )
+    result = project.run()
+    result.stdout.fnmatch_lines(["llm_cassette: ignore: '[?]' is no*", "llm_cassette: ignore: '$.a' is not a path*"])
+    result.stdout.no_fnmatch_line("*$schema*is not*")
+
+
+@pytest.mark.parametrize("workers", [(), ("-n2",)])
+def test_a_rule_that_matches_nothing_in_the_whole_run_is_told_once(project: Project, workers: tuple[str, ...]) -> None:
+    project.add_settings('[tool.llmeval.cassettes]\nignore = ["metadata.id", "metadata.ids", "re:never", "?at"]')
+    project.write("""
+        import pytest
+
+        def test_with(llm): llm.complete("Hi", metadata={"id": 1})
+        def test_without(llm): llm.complete("Hi")
+        def test_silent(llm): pass
+
+        @pytest.mark.llm_cassette(ignore=["re:Ho"])
+        def test_own(llm): llm.complete("Ho")
+    """)
+    told = "Ignored in vain, since no request of this run has it: metadata.ids, re:never, [?]at"
+    for mode in ("once", "none"):
+        result = project.outcomes(f"--llm-record={mode}", *workers, passed=4)
+        result.stdout.fnmatch_lines([told])
+    # Who runs a part of the tests has not seen all requests.
+    for narrowed in (("-k", "with"), ("test_chat.py::test_with",)):
+        project.run(*narrowed).stdout.no_fnmatch_line("Ignored in vain*")
+
+
+def test_what_is_wrong_with_recordings_is_told_without_the_table_too(project: Project) -> None:
+    write_cases(project)
+    project.outcomes(passed=6)
+    write_cases(project, prompt="Say just", edited=2)
+    result = project.run("--llm-record=none", "--llm-summary=off")
+    result.stdout.fnmatch_lines(["2 of 6 recordings are stale, *"])
+    result.stdout.no_fnmatch_line("*LLM evaluation*")
 
 
 def test_an_answer_that_is_not_recorded_is_told_though_the_test_passed(project: Project) -> None:

@@ -108,6 +108,20 @@ def test_a_name_that_stands_for_nothing_is_explained(name: str, said: str) -> No
     assert said in refused(name, smol=ModelSettings(model="openai:smol"))
 
 
+@pytest.mark.parametrize("name", ["gpt-4o claude-x", "openai:gpt-4o anthropic:claude-x", "small gpt-4o", "no such"])
+def test_names_with_blanks_between_are_several(name: str) -> None:
+    aliases = {"small": ModelSettings(model="openai:x")}
+    commas = ",".join(name.split())
+    with pytest.raises(ConfigError, match=rf"[Bb]etween names.*{commas!r}|{commas!r}.*between names"):
+        resolve_candidate(name, ["openai", "anthropic"], aliases)
+
+
+def test_a_model_or_an_alias_may_have_a_blank_in_its_name() -> None:
+    aliases = {"my small": ModelSettings(model="openai:x")}
+    assert resolve_candidate("my small", ["openai"], aliases).model == "x"
+    assert resolve_candidate("openai:my model", ["openai"], aliases).model == "my model"
+
+
 def test_a_wrong_model_of_an_alias_names_the_alias() -> None:
     said = refused("smol", smol=ModelSettings(model="opnai:smol"))
     assert said.startswith("model 'opnai:smol' of alias 'smol': unknown provider 'opnai'.")

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from pytest_llmeval.checks import JSONCheckError, assert_json, is_valid_json, json_schema_of, json_type, parse_reply
 from pytest_llmeval.errors import ConfigError
-from pytest_llmeval.records import TestLog, running_log
+from pytest_llmeval.testlog import TestLog, running_log
 
 
 class Item(BaseModel):

@@ -8,8 +8,9 @@ from decimal import Decimal
 import pytest
 
 from pytest_llmeval.errors import ProviderError
-from pytest_llmeval.records import Call, Run, TestLog, TestRecord, overall_score
+from pytest_llmeval.records import Call, Run, TestRecord
 from pytest_llmeval.response import UNKNOWN_COST, Cost, Response, Usage
+from pytest_llmeval.testlog import TestLog, overall_score
 
 ANSWER = Response(
     "Hi",

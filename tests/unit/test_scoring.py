@@ -11,9 +11,10 @@ from pydantic import BaseModel
 
 from pytest_llmeval import compare
 from pytest_llmeval.errors import ConfigError
-from pytest_llmeval.records import TestLog, TestRecord, running_log
+from pytest_llmeval.records import TestRecord
 from pytest_llmeval.response import Response
 from pytest_llmeval.scoring import MISSING, FieldScores, assert_fields, record_score, score_fields
+from pytest_llmeval.testlog import TestLog, running_log
 
 
 @pytest.fixture

@@ -119,6 +119,11 @@ def test_a_file_that_is_not_toml_is_named(tmp_path: Path, content: bytes) -> Non
         load_settings(tmp_path)
 
 
+def test_a_text_in_the_place_of_a_list_is_told() -> None:
+    with pytest.raises(ConfigError, match=r'cassettes\.ignore: write a list: ignore = \["metadata\.id"\]'):
+        parse_settings({"cassettes": {"ignore": "metadata.id"}}, "x")
+
+
 def test_a_table_of_ours_that_is_none_is_named(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text("[tool]\nllmeval = 3\n")
     with pytest.raises(ConfigError, match=r"pyproject\.toml.*\n.*tool\.llmeval: should be a table \(it is 3\)"):
