@@ -54,7 +54,8 @@ IMPORTERS = {
     "referencing": "checks",
     "genai_prices": "prices",
     "rapidfuzz": "cassettes.stale compare",
-    "scipy": "stats",
+    "numpy": "stats.means stats.power stats.quantities stats.scores stats.signflips",
+    "scipy": "stats.intervals stats.means stats.power stats.proportions stats.quantities stats.scores",
     "rich": "fieldscores jsontext reports.inventory reports.terminal",
 }
 
@@ -63,7 +64,8 @@ LAZY = (
     "cassettes.dumper cassettes.foreign cassettes.others cassettes.plainyaml providers.openai providers.anthropic "
     "reports.terminal reports.inventory reports.plan session settings collecting collector lifecycle masking repeats "
     "widefixtures hookspecs fetching progress upcoming readahead parametrizing datasets templates budgeting planning "
-    "runs schema saving farworkers kept casefiles assembly"
+    "runs schema saving farworkers kept casefiles assembly "
+    "stats.means stats.power stats.quantities stats.scores stats.signflips"
 )
 
 LONGEST_FILE = 400
