@@ -31,15 +31,15 @@ def weights() -> Iterator[tuple[str, Path]]:
     yield "gemma3-270m", gemma3
 
 
-def serve(name: str, file: Path, port: int) -> xllamacpp.Server:
+def serve(name: str, file: Path, port: int, parallel: int) -> xllamacpp.Server:
     """Start the server of one model; it stops when the object goes."""
     params = xllamacpp.CommonParams()
     params.model.path = str(file)
     params.model_alias = {name}
     params.hostnames = ["127.0.0.1"]
     params.port = port
-    params.n_ctx = 4096
-    params.n_parallel = 1
+    params.n_ctx = 4096 * parallel
+    params.n_parallel = parallel
     params.offline = True
     # With the cache, or with several threads, the same prompt does not always get the same answer.
     params.cache_prompt = False
@@ -52,11 +52,12 @@ def main() -> None:
     """Serve until Ctrl-C."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--port", type=int, default=8101, help="of the first model; the second takes the next")
-    port = parser.parse_args().port
+    parser.add_argument("--parallel", type=int, default=1, help="requests that each model answers at once")
+    arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     servers = []
     for name, file in weights():
-        servers.append(serve(name, file, port + len(servers)))
+        servers.append(serve(name, file, arguments.port + len(servers), arguments.parallel))
         print(name, servers[-1].listening_address, flush=True)  # noqa: T201 - a command says what it does
     try:
         while True:
