@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import xml.etree.ElementTree as ET
 from collections import Counter
 from decimal import Decimal
@@ -361,3 +362,24 @@ def test_a_test_that_is_run_again_is_paid_for_again(project: Project) -> None:
     result = project.run(*args, without=others_but("rerunfailures"))
     assert (outcomes(project), len(project.server.asked)) == ({"not_run": 1}, 2)
     assert result.ret == pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="kills a process")
+def test_what_a_worker_had_on_its_way_when_it_died_counts_as_spent(project: Project) -> None:
+    project.write(f"""
+import os
+from openai import OpenAI
+
+def test_it(llm):
+    messages = [{{"role": "user", "content": "x"}}]
+    client = OpenAI(api_key="k", base_url={project.server.url!r})
+    next(iter(client.chat.completions.create(model="chat", messages=messages, max_tokens=20, stream=True)))
+    os.kill(os.getpid(), 9)
+
+def test_other(llm):
+    llm.complete("x", max_tokens=20)
+""")
+    project.run("--llm-max-cost=1", "-n1")
+    budget = spending(project)
+    assert (budget.spent, budget.assumed_calls) == (str(COST), 1)
+    assert COST < Decimal(budget.assumed) < Decimal("0.001")
