@@ -56,25 +56,30 @@ def needed(
     The rest is as for `resolvable`.
 
     Raises:
-        ValueError: The difference is 0, which no number of cases establishes.
+        ValueError: The difference is 0, which no number of cases establishes, or more than scores can differ.
 
     >>> needed(0.05, 0.24), needed(0.05, 0.24, pass_fail=True)
     (183, 192)
     """
     _check(sd, power, confidence)
-    if not 0 < abs(difference) < math.inf:
-        raise ValueError(f"difference is {difference!r}; no number of cases establishes it")
+    if not 0 < abs(difference) <= 1:
+        raise ValueError(f"difference is {difference!r}; no number of cases establishes it between scores of 0-1")
     quantile = NormalDist().inv_cdf
     about = ((quantile((1 + confidence) / 2) + quantile(power)) * sd / difference) ** 2
     if about > MOST_CASES:
         return None
     # The normal distribution asks for too few.
     n = max(FEWEST_CASES, math.floor(about))
-    while True:
-        found = resolvable(n, sd, pass_fail=pass_fail, power=power, confidence=confidence)
-        if found is not None and found <= abs(difference):
-            return n
+    while not _resolves(n, sd, abs(difference), pass_fail, power, confidence):
         n += max(1, n // 200)
+    return n
+
+
+def _resolves(n: int, sd: float, difference: float, pass_fail: bool, power: float, confidence: float) -> bool:
+    if pass_fail:
+        return _power(n, sd, difference, confidence) >= power
+    found = resolvable(n, sd, power=power, confidence=confidence)
+    return found is not None and found <= difference
 
 
 def _power(n: int, sd: float, difference: float, confidence: float) -> float:

@@ -139,7 +139,7 @@ def _graded(changes: Floats, weight: Floats, confidence: float) -> tuple[float, 
 def _few_stand_out(changes: Floats, weight: Floats, n: float, confidence: float) -> tuple[float, float] | None:
     """Return the interval that allows for cases unlike most of the others, or None where enough of those are known."""
     values, counts = np.unique(np.round(changes, 9), return_counts=True)
-    most = values[np.argmax(counts)]
+    most = float(values[np.argmax(counts)])
     apart = np.abs(changes - most) > NO_SPREAD
     if apart.sum() >= FEW or 2 * apart.sum() > len(changes):
         return None
