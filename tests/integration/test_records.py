@@ -142,34 +142,37 @@ def test_it(llm):
     assert [call.error_kind for call in record.calls] == ["server", None]
 
 
-def test_calls_stand_in_the_order_in_which_they_were_made_whichever_begins_first(project: Project) -> None:
-    # The server refuses what comes first, which is the second question.
-    project.server.failures += [400]
+def test_calls_stand_in_the_order_in_which_they_were_made_whichever_ends_first(project: Project) -> None:
     project.write(
-        f"""{HEAD}
-from threading import Event
-asked = Event()
+        """
+        from threading import Event
+        from pytest_llmeval import Response
 
-class Late(list):
-    def __iter__(self):
-        assert asked.wait(30)
-        return super().__iter__()
+        class Slow:
+            billing, hosting = None, "local"
 
-class Early(list):
-    def __iter__(self):
-        try:
-            return super().__iter__()
-        finally:
-            Timer(0.5, asked.set).start()
+            def __init__(self):
+                self.second = Event()
 
-def test_it(llm):
-    message = {{"role": "user", "content": "x"}}
-    with pytest.raises(ProviderError):
-        llm.complete_many([Late([message]), Early([message])], concurrency=2)
-""".replace("import Event", "import Event, Timer")
+            def complete(self, request):
+                text = request.messages[0]["content"]
+                if text == "first":
+                    assert self.second.wait(30)
+                else:
+                    self.second.set()
+                return Response(text, model=text)
+
+            def close(self):
+                pass
+
+        def pytest_llmeval_providers(config):
+            return {"slow": lambda candidate: Slow()}
+        """,
+        "conftest.py",
     )
-    project.outcomes(passed=1)
-    assert [call.error_kind for call in the_record(project).calls] == [None, "bad_request"]
+    project.write("def test_it(llm):\n    llm.complete_many(['first', 'second'], concurrency=2)\n")
+    project.outcomes(models="slow:one", passed=1)
+    assert [call.model for call in the_record(project).calls] == ["first", "second"]
 
 
 @pytest.mark.parametrize(("phase", "outcome"), [("setup", "error"), ("teardown", "passed")])

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from pytest_llmeval.plugin import MARKERS
 from tests.integration.conftest import OTHERS, Project
 
 ASK = """
@@ -147,7 +148,7 @@ def test_every_setting_is_in_the_help(project: Project) -> None:
     result = project.run("--help")
     result.stdout.fnmatch_lines(["LLM evaluation (pytest-llmeval):", "*--llm-models=*", "*--llm-record=*"])
     result.stdout.fnmatch_lines(["*llm_models (linelist):*", "*llm_cassette_dir (string):*"])
-    assert project.run("--markers").stdout.str().count("@pytest.mark.llm_") == 3
+    assert project.run("--markers").stdout.str().count("@pytest.mark.llm_") == len(MARKERS)
 
 
 def test_a_run_without_llm_tests_imports_nothing_and_says_nothing(project: Project) -> None:
