@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 import traceback
 from functools import cached_property
 from pathlib import Path
@@ -30,14 +31,22 @@ class Collector:
         self._records: dict[str, dict[str, Any]] = {}
         self._run: Run | None = None
         self._session: pytest.Session | None = None
+        self._tests: int | None = None
+        self._over = 0
+        self._since = time.monotonic()
         #: Messages of requests that came after the last test had ended.
         self.late: list[str] = []
 
     @hookimpl(trylast=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take a test's record off its last report; a repeated run of a test replaces the one before."""
+        self._over += report.when == "teardown"
         record = getattr(report, "llmeval", None)
         if record is not None:
+            if not self._records and self._tests is not None:
+                from pytest_llmeval.progress import register_reports
+
+                register_reports(self._config, total=self._tests, done=self._over, since=self._since)
             self._records[report.nodeid] = record
             self._run = None
         if hasattr(report, "llmeval_sample"):
@@ -50,6 +59,12 @@ class Collector:
         cases = CaseReports(self._config)
         self._config.pluginmanager.register(cases, "llmeval_cases")
         return cases
+
+    @hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, ids: list[str]) -> None:
+        """Learn how many tests the workers of xdist share."""
+        if self._tests is None:
+            self._tests, self._since = len(ids), time.monotonic()
 
     @hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:

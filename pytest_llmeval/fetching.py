@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pluggy
 
-from pytest_llmeval.progress import progress_of
+from pytest_llmeval.progress import Waiting
 from pytest_llmeval.readahead import GRACE, ReadAhead
 from pytest_llmeval.upcoming import Held, InOrder
 
@@ -34,7 +34,7 @@ class Fetching:
         # Where the first failures end the run, or nothing is recorded, an answer that no test gets to see is wasted.
         careful = session.options.record == "live" or any(config.getoption(name, 0) for name in ("maxfail", "stepwise"))
         upcoming = Held(config) if hasattr(config, "workerinput") else InOrder()
-        self.ahead = ReadAhead(session, upcoming, progress_of(config), careful=careful)
+        self.ahead = ReadAhead(session, upcoming, Waiting(config), careful=careful)
         self._pytest: pytest.Session | None = None
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:

@@ -115,7 +115,7 @@ class Pace:
         with self._changed:
             now = self._clock()
             if sent >= self._slowed_at:
-                if self.limit == 1 and wait is None:
+                if int(self.limit) == 1 and wait is None:
                     wait = _rest(self._refusals)
                 self._refusals += 1
                 self._slowed_at = now

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from pytest_llmeval.collected import candidate_of, case_of, nodeid_of
 from pytest_llmeval.errors import CassetteError
 from pytest_llmeval.pacing import Pace, Patience, patience
+from pytest_llmeval.recorded import total_of
 from pytest_llmeval.runningtest import RunningTest, bound
 from pytest_llmeval.workers import start_worker
 
@@ -48,6 +49,11 @@ class Upcoming(Protocol):
 
     def after(self, item: Any) -> Iterable[Any]:
         """Return the tests after this one that have declared what they ask, in the order in which they will run."""
+        ...
+
+    @property
+    def total(self) -> int | None:
+        """How many tests have declared what they ask; None if that is not known."""
         ...
 
     def lost(self, nodeids: Iterable[str]) -> list[str]:
@@ -98,6 +104,11 @@ class ReadAhead:
         watcher: Shows how far things are.
         careful: Whether an answer that no test gets to see would be wasted, since the run may end early, or nothing is
             recorded. Beyond the test that runs, no more answers are then fetched than may be in flight.
+
+    Attributes:
+        fetched: How many answers came, other than from recordings.
+        cost: What they cost.
+        since: When the first might have been asked for, by `time.monotonic`.
     """
 
     def __init__(self, session: EvalSession, upcoming: Upcoming, watcher: Watcher, *, careful: bool) -> None:
@@ -115,6 +126,25 @@ class ReadAhead:
         # Tests that were looked at, by identity: a node id takes longer, and this is asked of a whole window each time.
         self._seen: set[int] = set()
         self._most = session.options.share(session.options.concurrency)
+        self._over = 0
+        self.fetched = 0
+        self.cost = total_of([])
+        self.since = time.monotonic()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether nothing new is sent, since the run is to end."""
+        return self._stopped
+
+    @property
+    def done(self) -> int:
+        """How many of the tests that have declared what they ask are over, or have their answer."""
+        return self._over + sum(job.done.is_set() for job in list(self._jobs.values()))
+
+    @property
+    def total(self) -> int | None:
+        """How many such tests there are, if that is known."""
+        return self._upcoming.total
 
     @property
     def in_flight(self) -> int:
@@ -158,6 +188,7 @@ class ReadAhead:
 
     def leave(self, item: Any) -> None:
         """Note that a test is over, whether or not it has waited for its answer."""
+        self._over += id(item) in self._seen
         job = self._jobs.pop(nodeid_of(item), None)
         if job is not None:
             self._let_go(job)
@@ -181,9 +212,12 @@ class ReadAhead:
         self.stop()
         until = time.monotonic() + seconds
         # Who presses Ctrl-C now wants no answers any more.
-        with contextlib.suppress(KeyboardInterrupt), self._work:
+        with contextlib.suppress(KeyboardInterrupt):
             while self.in_flight and (left := until - time.monotonic()) > 0:
-                self._work.wait(left)
+                with self._work:
+                    self._work.wait(min(left, LOOK))
+                self._watcher.waits(self)
+        self._watcher.goes_on()
         while self._jobs:
             self._drop(self._jobs.popitem()[1])
 
@@ -277,6 +311,9 @@ class ReadAhead:
         try:
             with bound(job.test):
                 job.response = job.llm.complete(job.case)
+                with self._work:
+                    self.fetched += not job.response.replayed
+                    self.cost += total_of([] if job.response.replayed else [job.response.cost])
                 # What goes wrong here is told at the end of the test, when the recording is written again.
                 with contextlib.suppress(CassetteError):
                     job.test.cassette.flush(whole=job.whole)

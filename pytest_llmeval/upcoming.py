@@ -32,6 +32,11 @@ class InOrder:
         for place in range(bisect_right(self._declared, here), len(self._declared)):
             yield self._items[self._declared[place]]
 
+    @property
+    def total(self) -> int:
+        """How many tests have declared what they ask."""
+        return len(self._declared)
+
     def lost(self, nodeids: Iterable[str]) -> list[str]:  # noqa: ARG002 - as the protocol has it
         """Return nothing: no test goes elsewhere."""
         return []
@@ -56,6 +61,10 @@ class Held:
                 self._declares[number] = declares(each)
             if self._declares[number]:
                 yield each
+
+    @property
+    def total(self) -> None:
+        """Only the controller knows how many tests there are."""
 
     def lost(self, nodeids: Iterable[str]) -> list[str]:
         """Return which of these tests another worker has taken over."""

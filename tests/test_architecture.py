@@ -40,7 +40,7 @@ LAYERS = {
 #: so that nothing in here but pytest may be needed at its import.
 IMPORTERS = {
     "pytest": "budgeting collecting hookspecs lifecycle options parametrizing planning plugin repeats",
-    "pluggy": "collector farworkers fetching masking saving widefixtures workerlink",
+    "pluggy": "collector farworkers fetching masking progress saving widefixtures workerlink",
     "anyio": "budget",
     "vcr": "cassettes.others",
     "yaml": "casefiles cassettes.dumper cassettes.foreign cassettes.leaves cassettes.plainyaml",

@@ -1,4 +1,4 @@
-"""What is fetched ahead when a run ends early: nothing more is sent, what was paid for is kept, the next run goes on."""
+"""When a run ends early, nothing more is sent, what was paid for is kept, and the next run goes on."""
 
 from __future__ import annotations
 
@@ -176,9 +176,8 @@ def test_what_was_answered_before_a_kill_is_not_paid_twice(project: Project, see
     paid: Counter[str] = Counter()
     for _ in range(3):
         process = project.start(f"--llm-concurrency={N}", "-q")
-        before = len(project.recordings())
-        more = chance.randrange(1, 10)
-        wait_for(lambda: len(project.recordings()) >= min(30, before + more))
+        enough = min(30, len(project.recordings()) + chance.randrange(1, 10))
+        wait_for(lambda enough=enough: len(project.recordings()) >= enough)
         time.sleep(chance.random() * 0.02)
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate(timeout=30)

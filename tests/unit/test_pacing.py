@@ -103,7 +103,7 @@ def test_the_limit_that_was_refused_is_tried_again_with_caution(clock: Clock) ->
     assert answers == 12
     clock.now += 100
     pace.refused(clock())
-    assert pace.limit == 1
+    assert int(pace.limit) == 1
 
 
 def test_caution_ends_where_more_is_answered_than_was_refused(pace: Pace, clock: Clock) -> None:
