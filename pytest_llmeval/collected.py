@@ -18,10 +18,13 @@ if TYPE_CHECKING:
 
 def nodeid_of(item: Any) -> str:
     """Return a test's node id as pytest writes it: under --dist=loadgroup, xdist adds the group to it."""
-    group = item.get_closest_marker("xdist_group")
-    name = (*group.args, group.kwargs.get("name", "default"))[0] if group else ""
     nodeid: str = item.nodeid
-    return nodeid.removesuffix(f"@{name}") if group else nodeid
+    # Looking for a marker goes through all that the test is in.
+    group = item.get_closest_marker("xdist_group") if "@" in nodeid else None
+    if group is None:
+        return nodeid
+    name = (*group.args, group.kwargs.get("name", "default"))[0]
+    return nodeid.removesuffix(f"@{name}")
 
 
 def candidate_of(item: Any) -> Candidate | None:

@@ -42,6 +42,7 @@ class Recordings:
 
     def __init__(self, options: Options, engine: Engine, ignore: Sequence[str]) -> None:
         self._options = options
+        self._root = f"{options.rootdir.as_posix()}/"
         self._engine = engine
         self._ignored = Ignored.of(ignore, "tool.llmeval.cassettes")
         self._collected = Collected([], whole=False, path_of=partial(shared_path, options))
@@ -112,7 +113,7 @@ class Recordings:
 
     def relative(self, path: Path) -> str:
         """Return a path as records have it: relative to the rootdir."""
-        return path.as_posix().removeprefix(f"{self._options.rootdir.as_posix()}/")
+        return path.as_posix().removeprefix(self._root)
 
     def _elsewhere(self, file: Path, test: str, candidate: str | None, stock_name: str | None) -> Iterator[Found]:
         """Yield recordings at other paths that may be a test's."""
@@ -151,7 +152,7 @@ class Recordings:
 def folder_of(options: Options, file: Path) -> str:
     """Return where a test file, or a conftest's folder, has its recordings; a shared place mirrors their folders."""
     folder = options.cassette_dir
-    if not Path(folder).is_absolute():
+    if not os.path.isabs(folder):  # noqa: PTH117 - a path of pathlib takes ten times as long
         return folder
     home = file.parent if file.suffix == ".py" else file
     below = os.path.relpath(home, options.rootdir)

@@ -63,10 +63,13 @@ class Interaction:
     @property
     def recorded_at(self) -> datetime | None:
         """When it was recorded, in UTC; stock vcrpy does not note that, but may have kept the server's date."""
-        text, date = self.meta.get("recorded_at"), header(self.headers, "date")
+        text = self.meta.get("recorded_at")
         try:
-            when = datetime.fromisoformat(str(text)) if text else parsedate_to_datetime(date) if date else None
-            if when is None:
+            if text:
+                when = datetime.fromisoformat(str(text))
+            elif date := header(self.headers, "date"):
+                when = parsedate_to_datetime(date)
+            else:
                 return None
             return when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
         except (ValueError, OverflowError):

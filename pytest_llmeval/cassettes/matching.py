@@ -78,7 +78,7 @@ def canonical_body(body: bytes, content_type: str, ignored: Ignored = NOTHING) -
     """Return the bytes that are compared."""
     if not body:
         return b""
-    boundary = BOUNDARY.search(content_type)
+    boundary = BOUNDARY.search(content_type) if "boundary" in content_type else None
     if boundary:
         body = body.replace(boundary.group(1).encode(), b"boundary")
     data = None if boundary else json_body(body)
@@ -98,7 +98,7 @@ def json_body(body: bytes) -> Any:
     if body.lstrip()[:1] not in (b"{", b"["):
         return None
     try:
-        return NUMBERS.decode(body.decode(json.detect_encoding(body), "surrogatepass"))
+        return NUMBERS.decode(body.decode("utf-8", "surrogatepass"))
     except (ValueError, RecursionError):
         return None
 

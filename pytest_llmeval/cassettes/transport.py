@@ -202,10 +202,13 @@ def refuse_missing_key(cassette: Cassette, exchange: Exchange) -> None:
 
 
 def _seen(request: Any) -> HTTPRequest:
-    headers: dict[str, list[str]] = {}
     # `multi_items` looks for the encoding of every header first, which takes longer than all else here.
-    for name, value in request.headers.raw:
-        headers.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1"))
+    raw = request.headers.raw
+    headers = {name.decode("latin-1").lower(): [value.decode("latin-1")] for name, value in raw}
+    if len(headers) < len(raw):
+        headers = {name: [] for name in headers}
+        for name, value in raw:
+            headers[name.decode("latin-1").lower()].append(value.decode("latin-1"))
     return HTTPRequest(request.method, str(request.url), headers, request.content)
 
 

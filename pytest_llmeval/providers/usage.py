@@ -23,11 +23,12 @@ def openai_usage(usage: Any) -> Usage:
     """
     if usage is None:
         return Usage()
-    responses = _get(usage, "prompt_tokens") is None and _get(usage, "input_tokens") is not None
+    counts = _fields(usage)
+    responses = counts.get("prompt_tokens") is None and counts.get("input_tokens") is not None
     read_as, written_as = ("input", "output") if responses else ("prompt", "completion")
-    read, written, total = (_count(usage, f"{name}_tokens") for name in (read_as, written_as, "total"))
-    details = _get(usage, f"{read_as}_tokens_details")
-    reasoning = _count(_get(usage, f"{written_as}_tokens_details"), "reasoning_tokens")
+    read, written, total = (_count(counts, f"{name}_tokens") for name in (read_as, written_as, "total"))
+    details = _fields(counts.get(f"{read_as}_tokens_details"))
+    reasoning = _count(_fields(counts.get(f"{written_as}_tokens_details")), "reasoning_tokens")
     if read is not None and written is not None and total is not None and total > read + written:
         reasoning = reasoning or total - read - written
         written = total - read
@@ -59,10 +60,17 @@ def anthropic_usage(usage: Mapping[str, Any]) -> Usage:
     )
 
 
-def _get(holder: Any, name: str) -> Any:
-    return holder.get(name) if isinstance(holder, Mapping) else getattr(holder, name, None)
+def _fields(holder: Any) -> Mapping[str, Any]:
+    """Return what an object of the SDK or a mapping holds by name; nothing for anything else."""
+    if holder is None:
+        return {}
+    if isinstance(holder, Mapping):
+        return holder
+    declared: dict[str, Any] = getattr(holder, "__dict__", {})
+    others = getattr(holder, "model_extra", None)
+    return {**declared, **others} if others else declared
 
 
-def _count(holder: Any, name: str) -> int | None:
-    value = _get(holder, name)
+def _count(holder: Mapping[str, Any], name: str) -> int | None:
+    value = holder.get(name)
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_TOKENS else None
