@@ -20,10 +20,12 @@ class Part:
     Attributes:
         shares: What each case contributes to the estimate, less what is expected of it; they sum to 0.
         n: How many equally weighted cases they are worth.
+        freedom: Degrees of freedom of their variance.
     """
 
     shares: Floats
     n: float
+    freedom: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,8 @@ def weighted(values: Floats, weights: Floats) -> tuple[float, Part]:
     """
     total = weights.sum()
     mean = float((values * weights).sum() / total)
-    return mean, Part(weights * (values - mean) / total, float(total**2 / (weights**2).sum()))
+    n = float(total**2 / (weights**2).sum())
+    return mean, Part(weights * (values - mean) / total, n, n - 1)
 
 
 def spread(parts: Sequence[Part]) -> Spread:
@@ -53,8 +56,8 @@ def spread(parts: Sequence[Part]) -> Spread:
     total = sum(variances)
     # What differs in its last bits only does not differ; powers of it would vanish.
     if total < 1e-24:
-        return Spread(0.0, min(part.n for part in parts) - 1, 0.0)
-    freedom = total**2 / sum(variance**2 / (part.n - 1) for variance, part in zip(variances, parts, strict=True))
+        return Spread(0.0, min(part.freedom for part in parts), 0.0)
+    freedom = total**2 / sum(variance**2 / part.freedom for variance, part in zip(variances, parts, strict=True))
     return Spread(math.sqrt(total), freedom, cubes / sum(squares) ** 1.5)
 
 

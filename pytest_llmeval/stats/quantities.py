@@ -15,6 +15,9 @@ from pytest_llmeval.stats.differences import FEWEST_CASES, Estimate, QuantityDif
 from pytest_llmeval.stats.intervals import percentile
 from pytest_llmeval.stats.means import Floats, Part, Spread, interval, p_value, spread
 
+# With fewer cases to be expected beyond a percentile, its tail is not known.
+FEWEST_BEYOND = 2
+
 #: What one case took, or what each answer to it did.
 Sample = float | Sequence[float]
 #: The same, in ascending order.
@@ -47,7 +50,7 @@ def difference_of_mean(
     if not old or not new:
         return None
     means = [[(math.fsum(case) / len(case),) for case in cases] for cases in (old, new)]
-    sides = [_side(cases, _mean_without) for cases in means]
+    sides = [_side(cases, _mean_without, len(cases) - 1) for cases in means]
     shown = [math.fsum(mean for (mean,) in cases) / len(cases) for cases in means]
     enough = min(len(old), len(new)) >= FEWEST_CASES
     return _compared(shown, sides, paired, confidence, enough)
@@ -68,8 +71,8 @@ def difference_of_percentile(
     Estimator", Biometrika 69, 1982), by the jackknife over cases. It covers 93-97%, where the bootstrap of the plain
     percentiles covers more for medians and far less for p95.
 
-    A tail that has not been seen has no interval: 3 cases at least are to be expected on either side of the
-    percentile, which is 6 cases for p50 and 60 for p95. All answers of a case count, and are resampled together.
+    A tail that has not been seen has no interval: 2 cases at least are to be expected beyond the percentile, which is
+    40 cases for p95 (and never under 6 cases). All answers of a case count, and are taken out together.
 
     Args:
         before: What each case took, not negative, or what each answer to it did.
@@ -91,11 +94,15 @@ def difference_of_percentile(
     old, new = _sorted(_answers(before), _answers(after), paired, confidence)
     if not old or not new:
         return None
-    sides = [_side(cases, lambda values: _quantile_without(values, q / 100)) for cases in (old, new)]
-    shown = [percentile([value for case in cases for value in case], q) or 0.0 for cases in (old, new)]
     rarer = min(q, 100 - q) / 100
-    # 60 * 0.05 is a little more than 3 in floats, 60 * (1 - 0.95) a little less than it.
-    enough = min(len(old), len(new)) * rarer > FEWEST_CASES / 2 - 1e-9
+    sides = [
+        _side(cases, lambda values: _quantile_without(values, q / 100), _deciding(len(cases), rarer))
+        for cases in (old, new)
+    ]
+    shown = [percentile([value for case in cases for value in case], q) or 0.0 for cases in (old, new)]
+    fewest = min(len(old), len(new))
+    # 200 * 0.01 may be a little less than 2 in floats.
+    enough = fewest >= FEWEST_CASES and fewest * rarer > FEWEST_BEYOND - 1e-9
     return _compared(shown, sides, paired, confidence, enough)
 
 
@@ -106,6 +113,7 @@ class _Side:
     figure: float
     shares: Floats
     log_shares: Floats | None
+    freedom: float
 
 
 def _answers(samples: Sequence[Sample]) -> list[Answers]:
@@ -135,16 +143,24 @@ def _sorted(
     return [one for one, _ in pairs], [other for _, other in pairs]
 
 
-def _side(cases: Sequence[Answers], without: Callable[[Floats], tuple[float, Floats]]) -> _Side:
+def _deciding(n: int, q: float) -> float:
+    """Return the degrees of freedom of a percentile's variance, fewer than those of the mean's.
+
+    Only the values around it tell it: those within two and a half standard deviations of its rank.
+    """
+    return min(n - 1, 5 * math.sqrt(n * q * (1 - q)))
+
+
+def _side(cases: Sequence[Answers], without: Callable[[Floats], tuple[float, Floats]], freedom: float) -> _Side:
     """Return what the jackknife says of a figure. `without` returns the figure, and that without each of the values."""
     values = np.array([value for case in cases for value in case], dtype=np.float64)
     if len(values) < 2:
-        return _Side(float(values[0]), np.zeros(len(cases)), None)
+        return _Side(float(values[0]), np.zeros(len(cases)), None, freedom)
     figure, without_each = without(values)
     starts = np.cumsum([0, *map(len, cases[:-1])], dtype=np.intp)
     smallest = min(figure, float(without_each.min()))
     logs = _shares(np.log(without_each), starts) if smallest > 0 else None
-    return _Side(figure, _shares(without_each, starts), logs)
+    return _Side(figure, _shares(without_each, starts), logs, freedom)
 
 
 def _shares(without_each: Floats, starts: NDArray[np.intp]) -> Floats:
@@ -184,7 +200,7 @@ def _compared(
     p = relative = None
     low = high = None
     if enough:
-        around = _spread(new.shares / unit, old.shares / unit, paired)
+        around = _spread(_part(new.shares / unit, new.freedom), _part(-old.shares / unit, old.freedom), paired)
         gap = (new.figure - old.figure) / unit
         low, high = (unit * end for end in interval(gap, around, confidence))
         p = p_value(gap, around)
@@ -207,16 +223,18 @@ def _relative(
 ) -> Estimate:
     low = high = None
     if enough and old.log_shares is not None and new.log_shares is not None:
-        around = _spread(new.log_shares, old.log_shares, paired)
+        around = _spread(_part(new.log_shares, new.freedom), _part(-old.log_shares, old.freedom), paired)
         ends = interval(math.log(new.figure / old.figure), around, confidence)
         low, high = (math.expm1(end) for end in ends)
     return _estimate(after / before - 1, low, high, confidence)
 
 
-def _spread(new: Floats, old: Floats, paired: bool) -> Spread:
-    if paired:
-        return spread([Part(new - old, len(new))])
-    return spread([Part(new, len(new)), Part(-old, len(old))])
+def _part(shares: Floats, freedom: float) -> Part:
+    return Part(shares, len(shares), freedom)
+
+
+def _spread(new: Part, old: Part, paired: bool) -> Spread:
+    return spread([_part(new.shares + old.shares, new.freedom)] if paired else [new, old])
 
 
 def _estimate(value: float, low: float | None, high: float | None, confidence: float) -> Estimate:

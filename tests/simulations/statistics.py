@@ -89,7 +89,10 @@ class Outcome:
 def simulate(truth: Truth, n: int, runs: int) -> Iterator[Outcome]:
     """Yield what comes of a cell, for quantities of the difference and of the relative one."""
     rng = np.random.default_rng([SEED, zlib.crc32(f"{truth.kind} {truth.name} {truth.difference}".encode()), n])
-    drawn = [compared(truth, rng, n) for _ in range(runs)]
+    drawn = [compared(truth, rng, n)]
+    # Too few cases for an interval are always too few.
+    if drawn[0][0][0].low is not None:
+        drawn += [compared(truth, rng, n) for _ in range(runs - 1)]
     for place, true in enumerate((truth.difference, truth.relative)):
         if true is None:
             continue
@@ -240,7 +243,7 @@ def show_bootstrap(console: Console, runs: int) -> None:
         if truth.name in ("smooth", "skewed", "1 in 10 changes", "log-normal", "cases much alike"):
             for n in (10, 20, 40, 100):
                 ours, plain, bca = bootstrapped(truth, n, runs)
-                none = truth.kind == "p95" and n < 60
+                none = truth.kind == "p95" and n < 40
                 words = ["no interval" if none else f"{ours:.1%}", f"{plain:.1%}", f"{bca:.1%}"]
                 shown.add_row(truth.kind, f"{truth.name}, {truth.difference:+.2f}", str(n), *words)
     console.print(shown)

@@ -80,9 +80,9 @@ def few(rng: np.random.Generator, n: int, *, difference: float, changed: float =
 
 
 def skewed(rng: np.random.Generator, n: int, *, difference: float) -> Sample:
-    """Many gain a little and some lose much; the skewness is -1.9."""
+    """Many gain a little and some lose much; the skewness is -1.7."""
     change = 0.1 - rng.beta(0.7, 6.3, n) + difference
-    return [0.95] * n, np.clip(0.95 + change, 0, 1.05).clip(0, 1).tolist(), None
+    return [0.9] * n, np.clip(0.9 + change, 0, 1).tolist(), None
 
 
 def rare(rng: np.random.Generator, n: int, *, difference: float, share: float = 0.1) -> Sample:
@@ -176,7 +176,7 @@ def score_truths() -> Iterator[Truth]:
         for alike in (0.0, 0.8):
             name = f"5 repeats, {alike:.0%} alike"
             draw = partial(repeated, factor=factor, alike=alike)
-            yield Truth(name, "score", draw, (factor - 1) * 3 / 4.5, telling=1 - 0.6 * alike)
+            yield Truth(name, "score", draw, (factor - 1) * 3 / 4.5, telling=0.67 - 0.2 * alike)
 
 
 def quantity_truths() -> Iterator[Truth]:
