@@ -8,6 +8,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import yaml
@@ -168,6 +169,10 @@ def test_nothing_is_sent_after_an_interrupted_test(project: Project) -> None:
     assert len(counts) <= 3 + 4 * N
 
 
+def has_recorded(project: Project, count: int) -> bool:
+    return len(project.recordings()) >= count
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_what_was_answered_before_a_kill_is_not_paid_twice(project: Project, seed: int) -> None:
     write_cases(project, "time.sleep(0.01)")
@@ -177,7 +182,7 @@ def test_what_was_answered_before_a_kill_is_not_paid_twice(project: Project, see
     for _ in range(3):
         process = project.start(f"--llm-concurrency={N}", "-q")
         enough = min(30, len(project.recordings()) + chance.randrange(1, 10))
-        wait_for(lambda enough=enough: len(project.recordings()) >= enough)
+        wait_for(partial(has_recorded, project, enough))
         time.sleep(chance.random() * 0.02)
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate(timeout=30)
