@@ -20,7 +20,7 @@ from pytest_llmeval.cassettes.redact import SecretScanner
 from tests.integration.conftest import OTHERS
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-CANDIDATES = {"smollm2": 54, "gemma3": 54, "smollm2-messages": 27}
+CANDIDATES = {"smollm2": 115, "gemma3": 115, "smollm2-messages": 27}
 WITHOUT_CANDIDATE = 3
 MOST_BYTES = 1_500_000
 # One of the examples is async, and anyio is what it asks for.
