@@ -51,6 +51,15 @@ class Output:
             file.write(text)
             file.flush()
 
+    def width(self) -> int:
+        """Return how many cells a line may take."""
+        with self._uncaptured():
+            # Of the terminal as it is now: it may have been made smaller. While output is captured, it is a file.
+            try:
+                return os.get_terminal_size().columns - 1
+            except OSError:
+                return 79
+
     def write_line(self, text: str) -> None:
         """Write a line of its own, wherever pytest is in one."""
         with self._uncaptured():
@@ -76,7 +85,7 @@ class Line:
         now = time.monotonic()
         if now - self._when >= STAYS:
             self._shown, self._when = True, now
-            line = text(_width())
+            line = text(self._output.width())
             self._output.write(f"{ROOM}{SAVE}{DOWN}{line}{CLEAR}{BACK}")
 
     def clear(self) -> None:
@@ -186,14 +195,6 @@ def _line_of(ahead: ReadAhead, width: int) -> str:
     seconds = time.monotonic() - ahead.since
     progress = Progress(ahead.done, ahead.total, ahead.cost, seconds, ahead.fetched, ahead.in_flight)
     return progress.line(width)
-
-
-def _width() -> int:
-    try:
-        # Of the terminal as it is now: it may have been made smaller.
-        return os.get_terminal_size().columns - 1
-    except OSError:
-        return 79
 
 
 def register_reports(config: pytest.Config, *, total: int | None, done: int, since: float) -> None:
