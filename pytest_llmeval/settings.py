@@ -70,6 +70,21 @@ class CassetteSettings(BaseModel):
     ignore: tuple[str, ...] = Field(default=(), description="parts of requests that vary by nature")
 
 
+class Requirements(BaseModel):
+    """What a candidate has to meet; what is not set is not asked for."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    max_latency_ms: float | None = Field(default=None, gt=0, description="milliseconds, on the 95th percentile")
+    max_cost_per_request: Decimal | None = Field(default=None, ge=0, description="USD, on the mean")
+    min_quality_score: float | None = Field(default=None, ge=0, le=1, description="0-1, on the mean of your own tests")
+    context_needed: int | None = Field(default=None, gt=0, description="tokens")
+    data_privacy: Literal["standard", "strict", "air-gapped"] | None = None
+    output_format: Literal["text", "json", "code"] | None = None
+    requests_per_month: int | None = Field(default=None, gt=0)
+    availability: float | None = Field(default=None, gt=0, le=1, description="fraction of requests that must succeed")
+
+
 class Settings(BaseModel):
     """All of `[tool.llmeval]`."""
 
@@ -137,8 +152,9 @@ def _fault(error: Any, prefix: str) -> str:
 def _known_keys(path: list[str]) -> list[str]:
     if len(path) == 1:
         return list(Settings.model_fields)
-    if path[0] == "cassettes":
-        return list(CassetteSettings.model_fields)
+    tables: dict[str, type[BaseModel]] = {"cassettes": CassetteSettings}
+    if path[0] in tables:
+        return list(tables[path[0]].model_fields)
     return list(Prices.model_fields) if path[2] == "prices" else list(ModelSettings.model_fields)
 
 

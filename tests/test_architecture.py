@@ -18,12 +18,12 @@ PACKAGE = "pytest_llmeval"
 LAYERS = {
     "values": (
         "errors candidates cases response runheader records runlines running testlog options settings standins stats "
-        "display"
+        "display catalog"
     ),
     "logic": (
         "pacing cassettes providers prices tariffs recorded bounds ledger budget jsontext checks compare comparators "
         "fieldscores scoring samples projectfiles images casefiles caseids caserows datasets templates promptfiles "
-        "questions runs merging schema"
+        "questions runs merging schema verdicts gate"
     ),
     "doing": (
         "workers client collected heirs inventory recordings staleness roster runningtest session readahead outcomes "

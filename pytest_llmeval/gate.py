@@ -1,0 +1,212 @@
+"""Conditions under which a run fails, such as ``score<-0.02, p95>20%``: parsed, and held against what was measured."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from pytest_llmeval.errors import ConfigError, nearest
+
+Scale = Literal["value", "change", "relative"]
+
+#: What a condition can be about, and whether it is a share (0-1), of which a percentage is a part of the whole.
+FIGURES: Mapping[str, bool] = {
+    "score": True,
+    "pass": True,
+    "json": True,
+    "availability": True,
+    "p50": False,
+    "p95": False,
+    "ttft": False,
+    "cost": False,
+}
+MEANINGS = {
+    "score": "mean score, 0-1",
+    "pass": "share of tests that passed",
+    "json": "share of checked answers that were valid JSON",
+    "availability": "share of calls that got an answer",
+    "p50": "median latency",
+    "p95": "95th percentile of the latency",
+    "ttft": "median time to the first token",
+    "cost": "USD a request",
+}
+UNITS = {"ms": 1.0, "s": 1000.0}
+TIMES = ("p50", "p95", "ttft")
+CONDITION = re.compile(
+    r"(?P<figure>[a-z0-9_]+)\s*(?P<operator><=|>=|<|>)\s*(?P<sign>[+-]?)\$?(?P<number>\d+(\.\d*)?|\.\d+)\s*(?P<unit>%|ms|s)?"
+)
+EXAMPLE = "Write for example 'score<-0.02, p95>20%, pass<0.9'."
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One condition.
+
+    Attributes:
+        text: As it was written.
+        figure: One of `FIGURES`.
+        operator: ``<``, ``<=``, ``>`` or ``>=``: the run fails where this holds.
+        limit: In the figure's own unit (0-1, milliseconds, USD); for ``relative``, a fraction of the baseline's figure.
+        scale: What the limit is on: the ``value``, its ``change`` from the baseline, or that as a fraction.
+    """
+
+    text: str
+    figure: str
+    operator: str
+    limit: float
+    scale: Scale
+
+    @property
+    def needs_baseline(self) -> bool:
+        """Whether there must be something to compare with."""
+        return self.scale != "value"
+
+    def holds(self, value: float) -> bool:
+        """Whether a value lies on the failing side of the limit.
+
+        >>> condition = parse_conditions("score<-0.02")[0]
+        >>> condition.holds(-0.03), condition.holds(-0.02)
+        (True, False)
+        """
+        if self.operator.startswith("<"):
+            return value < self.limit or (self.operator == "<=" and value == self.limit)
+        return value > self.limit or (self.operator == ">=" and value == self.limit)
+
+
+def parse_conditions(text: str, source: str = "--llm-fail-on") -> list[Condition]:
+    """Parse conditions, comma-separated.
+
+    A number with a sign is a change from the baseline, and so is a percentage of a time or a cost; any other number is
+    a limit on the value itself. A percentage of a share counts in points: ``json<-1%`` is one point less.
+
+    Raises:
+        ConfigError: All faults at once: what was written, and what is known.
+
+    >>> [(each.figure, each.scale, each.limit) for each in parse_conditions("score<-0.02, p95>20%, pass<90%, p50>2s")]
+    [('score', 'change', -0.02), ('p95', 'relative', 0.2), ('pass', 'value', 0.9), ('p50', 'value', 2000.0)]
+    """
+    conditions, faults = [], []
+    for part in text.split(","):
+        found = _condition(part.strip())
+        if isinstance(found, str):
+            faults.append(found)
+        else:
+            conditions.append(found)
+    if faults:
+        raise ConfigError("\n  ".join([f"{source}={text!r} cannot be used:", *faults]))
+    return conditions
+
+
+def _condition(text: str) -> Condition | str:
+    match = CONDITION.fullmatch(text)
+    if match is None:
+        return f"{text!r}: a condition is a figure, one of < <= > >=, and a number. {EXAMPLE}"
+    figure, sign, unit = match["figure"], match["sign"], match["unit"]
+    if figure not in FIGURES:
+        return f"{text!r}: unknown figure {figure!r}.{nearest(figure, FIGURES)} Known: {', '.join(FIGURES)}."
+    if unit in UNITS and figure not in TIMES:
+        return f"{text!r}: {figure} is no time: {MEANINGS[figure]}."
+    number = float(match["number"]) * (-1 if sign == "-" else 1)
+    share = FIGURES[figure]
+    if unit == "%":
+        number /= 100
+    scale: Scale = "relative" if unit == "%" and not share else "change" if sign else "value"
+    if share and scale == "value" and number > 1:
+        return f"{text!r}: {figure} is a share between 0 and 1, or a percentage."
+    return Condition(text, figure, match["operator"], number * UNITS.get(unit or "", 1.0), scale)
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A figure with its 95% interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One figure of one candidate; None for what nobody knows.
+
+    Attributes:
+        value: Now.
+        change: The difference to the baseline.
+        relative: The same as a fraction of the baseline's figure.
+    """
+
+    value: Estimate | None = None
+    change: Estimate | None = None
+    relative: Estimate | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one condition for one candidate.
+
+    Attributes:
+        fails: Whether the run fails for it.
+        held: Whether the measured figure lies on the failing side, established or not.
+        text: Candidate, figure and limit, for a person.
+    """
+
+    candidate: str
+    condition: Condition
+    fails: bool
+    held: bool
+    text: str
+
+
+def hold(
+    conditions: Sequence[Condition], measured: Mapping[str, Mapping[str, Measured]], *, strict: bool = False
+) -> list[Outcome]:
+    """Hold conditions against what each candidate measured, and return those that hold or that nobody can tell.
+
+    Args:
+        conditions: From `parse_conditions`.
+        measured: By candidate and figure.
+        strict: Whether a figure on the failing side is enough; else the whole 95% interval must lie there. A figure
+            that nobody knows fails a strict run: unknown is not good.
+
+    >>> conditions = parse_conditions("score<-0.02")
+    >>> noise = {"a": {"score": Measured(change=Estimate(-0.05, -0.12, 0.02))}}
+    >>> [(each.fails, each.held) for each in hold(conditions, noise)], hold(conditions, noise, strict=True)[0].fails
+    ([(False, True)], True)
+    """
+    return [
+        outcome
+        for condition in conditions
+        for candidate, figures in measured.items()
+        for outcome in _held(candidate, condition, figures.get(condition.figure, Measured()), strict=strict)
+    ]
+
+
+def _held(candidate: str, condition: Condition, measured: Measured, *, strict: bool) -> Iterable[Outcome]:
+    estimate: Estimate | None = getattr(measured, condition.scale)
+    if estimate is None:
+        text = f"{candidate}: {condition.figure} is unknown, so whether {condition.text} nobody can tell"
+        yield Outcome(candidate, condition, strict, held=False, text=text)
+    elif condition.holds(estimate.value):
+        # The end of the interval that is nearest to the limit.
+        nearest_end = estimate.high if condition.operator.startswith("<") else estimate.low
+        established = condition.holds(nearest_end)
+        unsure = "" if established else ", which may be noise"
+        text = f"{candidate}: {condition.figure} {_shown(estimate, condition)}, limit {condition.text}{unsure}"
+        yield Outcome(candidate, condition, established or strict, held=True, text=text)
+
+
+def _shown(estimate: Estimate, condition: Condition) -> str:
+    values = estimate.value, estimate.low, estimate.high
+    if condition.scale == "relative":
+        shown = [f"{value:+.1%}" for value in values]
+    elif condition.figure in TIMES:
+        sign = "+" if condition.scale == "change" else ""
+        shown = [f"{value:{sign},.0f} ms" for value in values]
+    elif condition.figure == "cost":
+        sign = "+" if condition.scale == "change" else ""
+        shown = [f"{value:{sign}.6g} USD" for value in values]
+    else:
+        shown = [f"{value:{'+' if condition.scale == 'change' else ''}.3f}" for value in values]
+    return f"{shown[0]} (95% {shown[1]} to {shown[2]})"
