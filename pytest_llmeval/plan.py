@@ -15,7 +15,7 @@ from pytest_llmeval.cassettes.files import read_tape
 from pytest_llmeval.cassettes.format import Interaction
 from pytest_llmeval.cassettes.paths import named_after
 from pytest_llmeval.cassettes.probe import Probe, Seen
-from pytest_llmeval.cassettes.store import running_cassette
+from pytest_llmeval.cassettes.store import Cassette, running_cassette
 from pytest_llmeval.collected import candidate_of
 from pytest_llmeval.errors import CassetteError, ConfigError
 from pytest_llmeval.prices import TotalCost
@@ -148,7 +148,7 @@ class Planner:
         part = self._plan.of(candidate_of(item))
         part.tests += 1
         try:
-            cassette = self._session.prepare(item).cassette
+            cassette = cassette_of(self._session, item)
             if not self._counts_recorded and not may_ask(self._mode, cassette.path):
                 return
             probe = Probe(cassette)
@@ -297,6 +297,17 @@ def may_ask(mode: str, path: Path) -> bool:
     return mode != "none" and (mode != "once" or not path.is_file())
 
 
+def cassette_of(session: EvalSession, item: Any) -> Cassette:
+    """Return the cassette of a test; the session keeps none of those that are only looked at.
+
+    Raises:
+        ConfigError: A marker that cannot be used.
+    """
+    test = session.prepare(item)
+    session.forget(test)
+    return test.cassette
+
+
 def declared(item: Any) -> Any:
     """Return the case that a test declares to ask, just as it stands; None for one that asks in its body."""
     callspec = getattr(item, "callspec", None)
@@ -321,7 +332,7 @@ def _to_be_asked(session: EvalSession, items: Iterable[Any]) -> Iterator[Candida
         candidate = candidate_of(item)
         if candidate is not None and candidate.name not in found:
             try:
-                path = session.prepare(item).cassette.path
+                path = cassette_of(session, item).path
             except ConfigError:
                 continue
             if may_ask(session.options.record, path):
