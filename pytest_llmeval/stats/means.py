@@ -66,8 +66,9 @@ def interval(estimate: float, around: Spread, confidence: float) -> tuple[float,
 
     Student's is the better one for few cases and for tails on both sides, Hall's where one tail is longer: it takes
     out the skewness by a cubic transformation of t. Hall, "On the Removal of Skewness by Transformation", Journal of
-    the Royal Statistical Society B 54 (1992); Zhou & Dinh, Biostatistics 6 (2005). Taking the wider ends keeps 93-97%
-    for 95%, from 10 cases on, where each alone, and the bootstrap (percentile, BCa), falls below 90% in some setting.
+    the Royal Statistical Society B 54 (1992); Zhou & Dinh, Biostatistics 6 (2005). With a skewness of 2 and 10 cases,
+    Student's covers 91%, Hall's and the wider one 94%, the percentile and BCa bootstrap 85-87%. Where few cases stand
+    out from the rest none of them is enough: see `paired_difference`.
     """
     t = float(stdtrit(around.freedom, (1 + confidence) / 2))
     low = max(t, _untransformed(t, around.skewness))

@@ -16,8 +16,8 @@ def gap(value: float, p: float) -> PairedDifference:
     return PairedDifference(0.5, 0.5 + value, difference, p, "paired permutation test", 40, 9, 9, 0.3)
 
 
-def test_holm_agrees_with_a_published_example() -> None:
-    # Wright, "Adjusted P-Values for Simultaneous Inference", Biometrics 48 (1992), in the form of R's p.adjust.
+def test_holm_multiplies_by_the_tests_that_are_left_and_never_falls() -> None:
+    # By hand: 5 * 0.01, 4 * 0.02, 3 * 0.03, then 2 * 0.04 and 0.05, which may not be smaller than the one before.
     assert holm([0.01, 0.02, 0.03, 0.04, 0.05]) == pytest.approx([0.05, 0.08, 0.09, 0.09, 0.09])
 
 
@@ -65,8 +65,8 @@ def test_candidates_without_common_cases_are_not_separated() -> None:
     assert ranks([], {}) == {}
 
 
-def test_what_is_resolvable_agrees_with_published_tables() -> None:
-    # Cohen 1988, table 2.4.1, and any software: 34 pairs for d = 0.5, 199 for d = 0.2, at 80% power and 5%.
+def test_scores_need_what_the_paired_t_test_needs() -> None:
+    # 34 pairs for d = 0.5, 199 for 0.2, 15 for 0.8, at 80% power and 5%: what software for the paired t test answers.
     assert [needed(0.5, 1.0), needed(0.2, 1.0), needed(-0.8, 1.0)] == [34, 199, 15]
     assert resolvable(34, 1.0) == pytest.approx(0.5, abs=0.006)
 

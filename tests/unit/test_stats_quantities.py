@@ -4,6 +4,7 @@ import random
 
 import numpy as np
 import pytest
+from scipy.special import stdtrit  # type: ignore[import-untyped]
 from scipy.stats import ttest_ind, ttest_rel  # type: ignore[import-untyped]
 from scipy.stats.mstats import hdquantiles  # type: ignore[import-untyped]
 
@@ -61,6 +62,21 @@ def test_other_cases_get_the_t_test_of_welch() -> None:
     assert ends(found.difference) == pytest.approx(tuple(expected.confidence_interval()), rel=1e-6)
     assert found.p == pytest.approx(expected.pvalue, rel=1e-6)
     assert (found.n_before, found.n_after, found.paired) == (7, 9, False)
+
+
+@pytest.mark.parametrize(("q", "freedom"), [(50, 25.0), (90, 15.0)])
+def test_the_values_around_a_percentile_decide_how_well_its_spread_is_known(q: float, freedom: float) -> None:
+    # Before, all cases take the same time, so that the jackknife of what comes after is all there is.
+    values = np.arange(100.0) + 100
+    found = known(difference_of_percentile([150.0] * 100, values.tolist(), q))
+    figure, without = _quantile_without(values, q / 100)
+    error = np.sqrt(99 / 100 * ((without - without.mean()) ** 2).sum())
+    low, high = ends(found.difference)
+    student = stdtrit(freedom, 0.975) * error
+    assert low <= figure - 150 - student * 0.999
+    assert high >= figure - 150 + student * 0.999
+    if q == 50:  # There the values lie evenly on both sides, and nothing is skewed.
+        assert high - low == pytest.approx(2 * student, rel=1e-3)
 
 
 def test_the_percentiles_shown_are_those_of_the_tables() -> None:

@@ -39,7 +39,7 @@ def test_mcnemar_agrees_with_the_binomial_test(lost: int, won: int) -> None:
 
 
 def test_tango_agrees_with_published_intervals() -> None:
-    # Fagerland, Lydersen & Laake, Statistics in Medicine 33 (2014), table VII.
+    # Fagerland, Lydersen & Laake, Statistics in Medicine 33 (2014).
     assert tango(7, 1, 21) == pytest.approx((-0.517, -0.026), abs=5e-4)
     # No case of n changed: z^2 / (n + z^2), as Wilson's interval has it.
     assert tango(0, 0, 20) == pytest.approx((-0.1611, 0.1611), abs=5e-5)
