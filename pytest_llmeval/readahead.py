@@ -47,8 +47,11 @@ GRACE = 5.0
 class Upcoming(Protocol):
     """Which tests come next."""
 
-    def after(self, item: Any) -> Iterable[Any]:
-        """Return the tests after this one that have declared what they ask, in the order in which they will run."""
+    def within(self, item: Any, most: int) -> Iterable[Any]:
+        """Return the next tests after this one that have declared what they ask, in the order in which they will run.
+
+        No more than the next `most` of them, and none twice.
+        """
         ...
 
     @property
@@ -123,7 +126,7 @@ class ReadAhead:
         self._stopped = False
         # By node id, from when it is planned to when its test is over.
         self._jobs: dict[str, Job] = {}
-        # Tests that were looked at, by identity: a node id takes longer, and this is asked of a whole window each time.
+        # Tests that were looked at, by identity.
         self._seen: set[int] = set()
         self._most = session.options.share(session.options.concurrency)
         self._over = 0
@@ -159,11 +162,9 @@ class ReadAhead:
             self._drop(self._jobs.pop(nodeid))
         if declares(item):
             self._plan(item)
-        ahead = len(self._jobs) - (nodeid_of(item) in self._jobs)
-        for looked, each in enumerate(self._upcoming.after(item), 1):
-            if max(looked, ahead + 1) > self._window * self._most:
-                break
-            ahead += self._plan(each)
+        # Not the whole window each time: it has hundreds of tests.
+        for each in self._upcoming.within(item, self._window * self._most):
+            self._plan(each)
 
     def reply(self, item: Any, candidate: Candidate, case: Case) -> Response:
         """Return the answer that a test has declared; wait for it, and for no other, if need be.
@@ -229,10 +230,10 @@ class ReadAhead:
         finally:
             patience.reset(token)
 
-    def _plan(self, item: Any) -> bool:
-        """Have a test's answer fetched, unless that was done or it has a recording; return whether it will be."""
+    def _plan(self, item: Any) -> None:
+        """Have a test's answer fetched, unless that was done or it has a recording."""
         if id(item) in self._seen:
-            return False
+            return
         self._seen.add(id(item))
         candidate, case = candidate_of(item), case_of(item)
         assert candidate is not None
@@ -240,13 +241,13 @@ class ReadAhead:
         try:
             test = self._session.prepare(item)
             if not goes_out(test.cassette):
-                return False
+                return
             # Before a thread imports what is to be intercepted.
             self._session.intercept()
             llm = self._session.llm_of(item, candidate)
         except Exception:
             # Anybody's provider may fail here. The test will do the same when it begins, and tell of it.
-            return False
+            return
         self._jobs[test.nodeid] = job = Job(test, llm, case, whole=ASK_MORE.isdisjoint(item.fixturenames))
         self._most = llm.pace.most
         with self._work:
@@ -257,7 +258,6 @@ class ReadAhead:
             elif self._has_room(job):
                 self._threads += 1
                 start_worker(self._run, f"llmeval-ahead-{self._threads}")
-        return True
 
     def _has_room(self, job: Job) -> bool:
         return self._busy[job.llm.pace] < job.llm.pace.most

@@ -118,7 +118,9 @@ class Recordings:
     def _elsewhere(self, file: Path, test: str, candidate: str | None, stock_name: str | None) -> Iterator[Found]:
         """Yield recordings at other paths that may be a test's."""
         # Without a candidate the test is the one that pytest-recording knew; with one, it may be another model's.
-        yield from stock(stock_paths(file, test, candidate, default=stock_name), sure=candidate is None)
+        # Most projects have none, and this is asked of each test that has no recording of its own.
+        if os.path.lexists(file.parent / "cassettes"):
+            yield from stock(stock_paths(file, test, candidate, default=stock_name), sure=candidate is None)
         yield from self._orphans_of(file, candidate)
 
     def _orphans_of(self, home: Path, candidate: str | None, *, fixtures: bool = False) -> Iterable[Found]:

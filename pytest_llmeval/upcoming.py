@@ -19,17 +19,20 @@ class InOrder:
     def __init__(self) -> None:
         self._items: list[pytest.Item] = []
         self._positions: dict[int, int] = {}
-        # Positions of the tests that have declared what they ask.
+        # Positions of the tests that have declared what they ask, and how many of these were yielded.
         self._declared: list[int] = []
+        self._yielded = 0
 
-    def after(self, item: pytest.Item) -> Iterator[pytest.Item]:
-        """Yield the tests after this one that have declared what they ask."""
+    def within(self, item: pytest.Item, most: int) -> Iterator[pytest.Item]:
+        """Yield what of the next `most` tests that have declared what they ask was not yielded before."""
         if item.session.items is not self._items:
             self._items = item.session.items
             self._positions = {id(each): position for position, each in enumerate(self._items)}
             self._declared = [position for position, each in enumerate(self._items) if declares(each)]
-        here = self._positions.get(id(item), len(self._items))
-        for place in range(bisect_right(self._declared, here), len(self._declared)):
+            self._yielded = 0
+        first = bisect_right(self._declared, self._positions.get(id(item), len(self._items)))
+        for place in range(max(first, self._yielded), min(first + most, len(self._declared))):
+            self._yielded = place + 1
             yield self._items[self._declared[place]]
 
     @property
@@ -52,15 +55,21 @@ class Held:
     def __init__(self, config: pytest.Config) -> None:
         self._worker = next((plugin for plugin in config.pluginmanager.get_plugins() if hasattr(plugin, "torun")), None)
         self._declares: dict[int, bool] = {}
+        self._yielded: set[int] = set()
 
-    def after(self, item: pytest.Item) -> Iterator[pytest.Item]:
-        """Yield the tests after this one that have declared what they ask."""
+    def within(self, item: pytest.Item, most: int) -> Iterator[pytest.Item]:
+        """Yield what of the next `most` tests that have declared what they ask was not yielded before."""
+        found = 0
         for number in self._numbers():
-            each = item.session.items[number]
             if number not in self._declares:
-                self._declares[number] = declares(each)
+                self._declares[number] = declares(item.session.items[number])
             if self._declares[number]:
-                yield each
+                found += 1
+                if found > most:
+                    break
+                if number not in self._yielded:
+                    self._yielded.add(number)
+                    yield item.session.items[number]
 
     @property
     def total(self) -> None:

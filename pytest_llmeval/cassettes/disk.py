@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import re
+import time
 from pathlib import Path
 
 from pytest_llmeval.cassettes.paths import shown_path
@@ -68,9 +69,12 @@ def check_writable(path: Path) -> None:
 
 
 def _check_writable(path: Path) -> None:
-    # A rename would put a new file in the place of one that is read-only, but whoever made it so meant it.
-    if path.exists() and not os.access(path, os.W_OK):
+    # A rename would put a new file in the place of one that is read-only, but whoever made it so meant it. The usual
+    # case comes first, and without pathlib: this is asked before each answer that is recorded.
+    if os.access(path, os.F_OK) and not os.access(path, os.W_OK):
         raise PermissionError(errno.EACCES, "it is read-only")
+    if os.access(path.parent, os.W_OK | os.X_OK) and os.path.isdir(path.parent):  # noqa: PTH112 - see above
+        return
     folder = next(parent for parent in path.parents if parent.exists())
     if not folder.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, f"{shown_path(folder)} is no folder")
@@ -92,7 +96,8 @@ def put(path: Path, data: bytes, *, first_wins: bool = False) -> None:
     try:
         if not first_wins:
             _check_writable(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if not os.path.isdir(path.parent):  # noqa: PTH112 - see `_check_writable`
+            path.parent.mkdir(parents=True, exist_ok=True)
         _put(path, data, first_wins=first_wins)
     except OSError as exc:
         raise unwritable(path, exc) from None
@@ -122,14 +127,23 @@ def _put(path: Path, data: bytes, *, first_wins: bool) -> None:
                 temporary.unlink(missing_ok=True)
 
 
+#: When a folder was last looked through for leftovers, by `time.monotonic`.
+_swept: dict[Path, float] = {}
+
+
 def remove_leftovers(own: Path) -> None:
-    """Remove the temporary files of processes that were killed."""
+    """Remove the temporary files of processes that were killed; not more often than such a file can become old."""
+    now = time.monotonic()
+    if now - _swept.get(own.parent, -OLD) < OLD:
+        # A folder of thousands of recordings would be looked through thousands of times.
+        return
+    _swept[own.parent] = now
     with contextlib.suppress(OSError):
         # By the clock of the file system, which may be another machine's.
-        now = own.stat().st_mtime
+        written = own.stat().st_mtime
         with os.scandir(own.parent) as entries:
             for entry in entries:
-                if LEFTOVER.fullmatch(entry.name) and now - entry.stat().st_mtime > OLD:
+                if LEFTOVER.fullmatch(entry.name) and written - entry.stat().st_mtime > OLD:
                     Path(entry.path).unlink(missing_ok=True)
 
 
