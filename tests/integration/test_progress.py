@@ -130,8 +130,9 @@ def test_a_log_gets_a_line_a_minute(project: Project, monkeypatch: pytest.Monkey
     result.assert_outcomes(passed=103, failed=1)
     lines = [line for line in result.outlines if "llmeval: " in line and "answers" in line]
     assert 1 <= len(lines) <= 6
-    pattern = r"llmeval: \d+/14 answers, \d in flight, about \d+ s left, \$0\.0\d+ so far"
-    assert re.fullmatch(pattern, lines[-1])
+    # How long the rest takes, the first answers do not tell.
+    pattern = r"llmeval: \d+/14 answers, \d in flight(, about \d+ s left)?(, \$0\.0\d+ so far)?"
+    assert all(re.fullmatch(pattern, line) for line in lines), lines
     dots = "".join(re.sub(r"^test_chat.py |\[.*", "", line) for line in result.outlines if set("F.") & set(line[:14]))
     assert dots.count("F") >= 1
 
