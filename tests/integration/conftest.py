@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -9,15 +10,17 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
+from pkgutil import walk_packages
 from textwrap import dedent
 
 import pytest
 
+import pytest_llmeval
 from pytest_llmeval.records import Run
 from tests.chat_server import ChatServer
 
-# pytester drops the modules that a run in this process imported, and each SDK takes a second to import. What a client
-# library imports late has to stay as well, or its parts no longer know each other.
+# pytester drops the modules that a run in this process imported, and each SDK takes a second to import, each module of
+# ours some milliseconds. What a client library imports late has to stay as well, or its parts no longer know each other.
 KEPT = (
     *(
         "aiohttp",
@@ -30,12 +33,16 @@ KEPT = (
         "rich.table",
         "scipy.stats",
         "vcr",
+        "xdist.dsession",
     ),
-    *(f"pytest_llmeval.{name}" for name in ("session", "cassettes.others", "prices", "scoring", "reports.terminal")),
-    *(f"pytest_llmeval.providers.{name}" for name in ("openai", "anthropic")),
+    *(found.name for found in walk_packages(pytest_llmeval.__path__, "pytest_llmeval.")),
 )
 for name in KEPT:
     import_module(name)
+
+# Each run starts with a collection of garbage (`Project.run`), which is quick where all of the above is not gone through.
+gc.collect()
+gc.freeze()
 
 CHAT = """model = "openai:chat"
 prices = { input = 1.0, output = 10.0 }
@@ -106,6 +113,9 @@ class Project:
         """Run the project's tests in this process."""
         chosen = [f"--llm-models={models}"] if models else []
         blocked = [f"-pno:{name}" for name in without]
+        # What an earlier test left is finalized here. Where that happens while pytest parses a file, and a finalizer's
+        # warning is formatted, which parses as well, Python 3.11 ends with "AST constructor recursion depth mismatch".
+        gc.collect()
         return self._pytester.runpytest_inprocess(*blocked, *chosen, *args, plugins=[self._runs])
 
     def run_in_new_process(self, *args: str | Path, models: str | None = "chat") -> pytest.RunResult:
