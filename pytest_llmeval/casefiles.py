@@ -14,9 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from pytest_llmeval.cassettes import plainyaml
 from pytest_llmeval.display import escape, shorten
 from pytest_llmeval.errors import DatasetError, nearest
 from pytest_llmeval.projectfiles import read_text
@@ -28,8 +25,6 @@ JSON_FIELDS = ("expected", "messages", "schema", "images")
 NUMBERS: dict[str, tuple[Callable[[str], Any], ...]] = {"max_tokens": (int,), "weight": (int, float)}
 BETWEEN = re.compile(r"[\s,:]*")
 TOML_ROW = re.compile(rf"^[ \t]*\[\[[ \t]*{LIST}[ \t]*\]\]", re.MULTILINE)
-# What YAML 1.1 reads as a boolean, a time as a number in sixties, an octal number; whoever wrote it meant the text.
-NOT_MEANT = re.compile(r"yes|no|on|off|[-+]?\d[\d_]*(:[0-5]?\d)+(\.\d*)?|[-+]?0[0-7_]+", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,58 +158,15 @@ _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_refuse)
 
 
 def _yaml(text: str, name: str) -> Iterator[Row]:
-    places = _Places()
+    # PyYAML takes longer to import than a thousand cases of JSON to read.
+    from pytest_llmeval import caseyaml
+
     try:
-        data = plainyaml.parse(text, places.see)
-    except yaml.MarkedYAMLError as exc:
-        mark = exc.problem_mark or exc.context_mark
-        problem = escape(exc.problem or "it breaks off").replace("in a cassette", "among cases")
-        raise _RowError(f"not YAML: {problem}.", mark.line + 1 if mark else None) from None
-    except yaml.YAMLError as exc:
-        raise _RowError(f"not YAML: {escape(str(exc))}.") from None
-    for row, line, faults in zip(_list_in(data), places.lines, places.faults, strict=True):
+        data, places = caseyaml.parse(text, LIST)
+    except caseyaml.NotYAMLError as exc:
+        raise _RowError(f"not YAML: {exc}.", exc.line) from None
+    for row, (line, faults) in zip(_list_in(data), places, strict=True):
         yield Row(f"{name}:{line}", row, tuple(faults))
-
-
-class _Places:
-    """Notes, while YAML is read, on which lines the cases begin, and which values are other than they look."""
-
-    def __init__(self) -> None:
-        self.lines: list[int] = []
-        self.faults: list[list[str]] = []
-        self._depth = 0
-        # At which depth the cases stand, once their list has begun; -1 behind its end.
-        self._level: int | None = None
-        self._key: str | None = None
-
-    def see(self, event: Any) -> None:
-        """Take the parser's next event."""
-        if isinstance(event, yaml.CollectionEndEvent):
-            self._depth -= 1
-            if self._level is not None and self._depth < self._level:
-                self._level = -1
-        elif isinstance(event, yaml.NodeEvent):
-            self._node(event)
-            self._depth += isinstance(event, yaml.CollectionStartEvent)
-
-    def _node(self, event: Any) -> None:
-        starts = isinstance(event, yaml.SequenceStartEvent)
-        if self._level is None and self._depth == 0 and starts:
-            self._level = 1
-        elif self._level is None and self._depth == 1:
-            if self._key is None:
-                self._key = getattr(event, "value", "")
-            else:
-                self._level = 2 if starts and self._key == LIST else None
-                self._key = None
-        elif self._depth == self._level:
-            self.lines.append(event.start_mark.line + 1)
-            self.faults.append([])
-        plain = isinstance(event, yaml.ScalarEvent) and event.implicit[0]
-        if self.faults and plain and NOT_MEANT.fullmatch(event.value):
-            line = event.start_mark.line + 1
-            kind = "boolean" if event.value.isalpha() else "number"
-            self.faults[-1].append(f"line {line}: YAML takes {event.value[:40]} for a {kind}. Put it in quotes.")
 
 
 def _toml(text: str, name: str) -> Iterator[Row]:

@@ -13,6 +13,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pytest_llmeval.collected import candidate_of, case_of, nodeid_of
@@ -38,6 +39,8 @@ ASK_MORE = frozenset({"llm", "llm_judge"})
 MAY_SKIP = frozenset({"skip", "skipif"})
 #: How far the window reaches, in what may be in flight: with less, one slow answer at its head would idle the others.
 WINDOW = 4
+#: Which part of what may be in flight may wait to be written: more would be paid for twice if the run were killed.
+UNWRITTEN = 4
 #: Seconds between two looks at how far things are.
 LOOK = 0.2
 #: Seconds for which a run that ends waits for the answers that are on their way.
@@ -123,6 +126,9 @@ class ReadAhead:
         self._queue: deque[Job] = deque()
         self._busy: Counter[Pace] = Counter()
         self._idle = self._threads = 0
+        # Answers that are not on the disk yet, and how many these are; None is the end.
+        self._answered: SimpleQueue[Job | None] = SimpleQueue()
+        self._unwritten = 0
         self._stopped = False
         # By node id, from when it is planned to when its test is over.
         self._jobs: dict[str, Job] = {}
@@ -214,7 +220,7 @@ class ReadAhead:
         until = time.monotonic() + seconds
         # Who presses Ctrl-C now wants no answers any more.
         with contextlib.suppress(KeyboardInterrupt):
-            while self.in_flight and (left := until - time.monotonic()) > 0:
+            while (self.in_flight or self._unwritten) and (left := until - time.monotonic()) > 0:
                 with self._work:
                     self._work.wait(min(left, LOOK))
                 self._watcher.waits(self)
@@ -252,15 +258,11 @@ class ReadAhead:
         self._most = llm.pace.most
         with self._work:
             self._queue.append(job)
-            if self._idle:
-                self._idle -= 1
-                self._work.notify()
-            elif self._has_room(job):
+            if not self._wake_one() and self._has_room(job):
+                if not self._threads:
+                    start_worker(self._keep, "llmeval-ahead-recording")
                 self._threads += 1
                 start_worker(self._run, f"llmeval-ahead-{self._threads}")
-
-    def _has_room(self, job: Job) -> bool:
-        return self._busy[job.llm.pace] < job.llm.pace.most
 
     def _let_go(self, job: Job) -> None:
         """Note that nobody waits for an answer any more. One that is on its way is paid for, and recorded."""
@@ -283,11 +285,30 @@ class ReadAhead:
         while (job := self._next()) is not None:
             self._fetch(job)
             with self._work:
-                job.asking = False
                 self._busy[job.llm.pace] -= 1
+                self._unwritten += 1
+            # Another thread writes it: the next request should not have to wait for that.
+            self._answered.put(job)
+        with self._work:
+            self._threads -= 1
+            if not self._threads:
+                self._answered.put(None)
+
+    def _keep(self) -> None:
+        """Record one answer after the other, and let its test have it then: the body of a thread."""
+        while (job := self._answered.get()) is not None:
+            # What goes wrong here is told at the end of the test, when the recording is written again.
+            with contextlib.suppress(CassetteError):
+                if job.error is None:
+                    job.test.cassette.flush(whole=job.whole)
+            with self._work:
+                job.asking = False
+                self._unwritten -= 1
                 held = job.test.held
                 if self._stopped:
                     self._work.notify_all()
+                elif self._queue:
+                    self._wake_one()
             if held:
                 close(job)
             job.done.set()
@@ -301,10 +322,26 @@ class ReadAhead:
                     self._queue.remove(job)
                     self._busy[job.llm.pace] += 1
                     job.asking = True
+                    # Several may have waited for answers to be written.
+                    if self._idle and any(map(self._has_room, self._queue)):
+                        self._wake_one()
                     return job
                 self._idle += 1
                 self._work.wait()
         return None
+
+    def _wake_one(self) -> bool:
+        """Let a thread that has nothing to do look again; return whether there is one."""
+        if not self._idle:
+            return False
+        self._idle -= 1
+        self._work.notify()
+        return True
+
+    def _has_room(self, job: Job) -> bool:
+        """Whether its endpoint takes another request, and not too many answers would be lost if this were killed."""
+        most = job.llm.pace.most
+        return self._busy[job.llm.pace] < most and self._unwritten <= most // UNWRITTEN
 
     def _fetch(self, job: Job) -> None:
         patience.set(Patience(lambda: job.unwanted))
@@ -314,9 +351,6 @@ class ReadAhead:
                 with self._work:
                     self.fetched += not job.response.replayed
                     self.cost += total_of([] if job.response.replayed else [job.response.cost])
-                # What goes wrong here is told at the end of the test, when the recording is written again.
-                with contextlib.suppress(CassetteError):
-                    job.test.cassette.flush(whole=job.whole)
         except BaseException as exc:  # whatever it is, it is for the test
             job.error = exc
 

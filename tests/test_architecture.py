@@ -22,8 +22,8 @@ LAYERS = {
     ),
     "logic": (
         "pacing cassettes providers prices tariffs recorded bounds ledger budget jsontext checks compare comparators "
-        "fieldscores scoring samples projectfiles images casefiles caseids caserows datasets templates promptfiles "
-        "questions runs merging schema verdicts gate"
+        "fieldscores scoring samples projectfiles images casefiles caseyaml caseids caserows datasets templates "
+        "promptfiles questions runs merging schema verdicts gate"
     ),
     "doing": (
         "workers client collected heirs inventory recordings staleness roster runningtest session readahead outcomes "
@@ -43,7 +43,7 @@ IMPORTERS = {
     "pluggy": "collector farworkers fetching masking progress saving widefixtures workerlink",
     "anyio": "budget",
     "vcr": "cassettes.others",
-    "yaml": "casefiles cassettes.dumper cassettes.foreign cassettes.leaves cassettes.plainyaml",
+    "yaml": "caseyaml cassettes.dumper cassettes.foreign cassettes.leaves cassettes.plainyaml",
     "openai": "providers.openai",
     "anthropic": "providers.anthropic",
     "httpx2": "providers.clients",
@@ -64,7 +64,7 @@ LAZY = (
     "cassettes.dumper cassettes.foreign cassettes.others cassettes.plainyaml providers.openai providers.anthropic "
     "reports.terminal reports.inventory reports.plan session settings collecting collector lifecycle masking repeats "
     "widefixtures hookspecs fetching progress upcoming readahead parametrizing datasets templates budgeting planning "
-    "runs schema saving farworkers kept casefiles assembly "
+    "runs schema saving farworkers kept casefiles caseyaml assembly "
     "stats.means stats.power stats.quantities stats.scores stats.signflips"
 )
 

@@ -51,7 +51,6 @@ def test_it(llm_reply):
 SETTINGS = """
 [tool.pytest.ini_options]
 llm_models = ["bench"]
-asyncio_default_fixture_loop_scope = "function"
 
 [tool.llmeval.models.bench]
 model = "openai:bench"
@@ -63,6 +62,8 @@ prices = {{input = 0.15, output = 0.60}}
 def timed(command: list[str], folder: Path) -> float:
     """Return the seconds that a process takes."""
     environ = {name: value for name, value in os.environ.items() if name not in ("PYTHONDONTWRITEBYTECODE", "CI")}
+    # What else happens to be installed is not what is measured: importing numpy for its seed takes 0.1 s.
+    environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     start = time.perf_counter()
     done = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, check=False)
     seconds = time.perf_counter() - start
@@ -76,7 +77,7 @@ def prepare(folder: Path, url: str, calls: int, concurrency: int) -> dict[str, l
     (folder / "bare.py").write_text(BARE.format(url=url, calls=calls, concurrency=concurrency), encoding="utf-8")
     (folder / "test_bench.py").write_text(SUITE.format(calls=calls), encoding="utf-8")
     (folder / "pyproject.toml").write_text(SETTINGS.format(url=url), encoding="utf-8")
-    plain = ["-q", "-p", "no:cacheprovider", "-p", "no:randomly", "--no-header"]
+    plain = ["-q", "-p", "pytest_llmeval.plugin", "-p", "no:cacheprovider", "--no-header"]
     pytest = [sys.executable, "-m", "pytest", *plain, f"--llm-concurrency={concurrency}"]
     return {
         "bare": [sys.executable, "bare.py"],

@@ -19,8 +19,8 @@ import pytest_llmeval
 from pytest_llmeval.records import Run
 from tests.chat_server import ChatServer
 
-# pytester drops the modules that a run in this process imported, and each SDK takes a second to import, each module of
-# ours some milliseconds. What a client library imports late has to stay as well, or its parts no longer know each other.
+# pytester drops the modules that a run in this process imported, and each SDK takes a second to import, each of our
+# modules some milliseconds. What a client library imports late has to stay too, or its parts no longer know each other.
 KEPT = (
     *(
         "aiohttp",
@@ -40,7 +40,7 @@ KEPT = (
 for name in KEPT:
     import_module(name)
 
-# Each run starts with a collection of garbage (`Project.run`), which is quick where all of the above is not gone through.
+# Each run starts with a collection of garbage (`Project.run`), which is quick where it does not go through all of that.
 gc.collect()
 gc.freeze()
 
