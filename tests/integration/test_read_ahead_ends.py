@@ -208,12 +208,14 @@ def test_what_was_answered_before_a_kill_is_not_paid_twice(project: Project, see
 def test_a_test_that_asks_for_more_goes_on_after_a_kill(project: Project) -> None:
     project.write(
         """
-        import os, pytest
+        import os, pathlib, pytest, time
 
         @pytest.mark.llm_cases([{"id": f"q{n}", "input": f"question {n}"} for n in range(3)])
         def test_case(llm_reply, llm_case, llm):
             llm.complete(f"more {llm_case.id}")
             if os.environ.get("DIE"):
+                while len(list(pathlib.Path().rglob("*.yaml"))) < 3:
+                    time.sleep(0.01)
                 os._exit(1)
             llm.complete(f"last {llm_case.id}")
         """
