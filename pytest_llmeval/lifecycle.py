@@ -6,7 +6,7 @@ import functools
 import inspect
 from collections import Counter
 from collections.abc import Generator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,6 +16,7 @@ from pytest_llmeval.plugin import asks
 from pytest_llmeval.provenance import candidate_info
 from pytest_llmeval.readahead import ReadAhead
 from pytest_llmeval.repeats import note_sample, selected_samples
+from pytest_llmeval.running import Running
 from pytest_llmeval.runningtest import RunningTest, bound
 from pytest_llmeval.samples import case_nodeid
 from pytest_llmeval.session import EvalSession
@@ -24,6 +25,25 @@ if TYPE_CHECKING:
     from pytest_llmeval.cassettes.store import Cassette
 
 TEST = pytest.StashKey[RunningTest]()
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A test whose cassette is in.
+
+    Attributes:
+        item: The test.
+        session: Whose it is.
+        ahead: Fetches answers ahead.
+    """
+
+    item: pytest.Item
+    session: EvalSession
+    ahead: ReadAhead
+
+
+#: The test that was begun last and is not over.
+begun: Running[Begun] = Running("llmeval_begun")
 
 
 class Lifecycle:
@@ -40,6 +60,8 @@ class Lifecycle:
         self._calling = False
         self.ahead = ahead
         self._told: set[str] = set()
+        # Of a run that has this one inside of a test.
+        self._outer: Begun | None = None
 
     def start(self, item: pytest.Item) -> None:
         """Put the test's cassette in.
@@ -50,11 +72,18 @@ class Lifecycle:
         """
         self.ahead.advance(item)
         item.stash[TEST] = test = self._session.start(item)
+        self._outer = begun.enter(Begun(item, self._session, self.ahead))
         self._session.refuse_again(test, getattr(item, "fixturenames", ()))
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Learn how many samples of each case will run."""
         self._selected = selected_samples(session.items)
+
+    def pytest_unconfigure(self) -> None:
+        """Forget the test that Ctrl-C left without a teardown."""
+        test = begun.get()
+        if test is not None and test.session is self._session:
+            begun.enter(self._outer)
 
     def cassettes_of(self, item: pytest.Item) -> list[Cassette]:
         """Return the cassettes of a test that has not been reported yet: its own, and those of wider fixtures."""
@@ -115,6 +144,7 @@ class Lifecycle:
         finally:
             if test is not None:
                 session = self._session
+                begun.enter(self._outer)
                 self.ahead.leave(item)
                 if nextitem is None or not asks(nextitem):
                     session.stand_ins.take_away()

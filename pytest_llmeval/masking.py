@@ -42,12 +42,14 @@ class Masking:
         if self._asks(item):
             self._nodeids.add(item.nodeid)
             mask_report(report, self._scanner.mask)
+            report.llmeval_masked = len(report.sections)  # type: ignore[attr-defined]
         return report
 
     @hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> Generator[None, None, None]:
         """Mask what was added since: subtests bring their captured output late."""
-        if report.nodeid in self._nodeids:
+        # Most reports are as they were when they were masked.
+        if report.nodeid in self._nodeids and getattr(report, "llmeval_masked", -1) != len(report.sections):
             mask_report(report, self._scanner.mask)
         yield
 

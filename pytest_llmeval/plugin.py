@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pytest_llmeval.candidates import Candidate
     from pytest_llmeval.cases import Case
     from pytest_llmeval.client import LLM
-    from pytest_llmeval.lifecycle import Lifecycle
+    from pytest_llmeval.lifecycle import Begun, Lifecycle
     from pytest_llmeval.response import Response
     from pytest_llmeval.session import EvalSession
 
@@ -162,10 +162,12 @@ def llm_candidate(request: pytest.FixtureRequest) -> Candidate:
 
 
 @pytest.fixture
-def llm(request: pytest.FixtureRequest, llm_candidate: Candidate) -> LLM:
+def llm(llm_candidate: Candidate) -> LLM:
     """The candidate model of this test, ready to be asked: ``llm.complete("...")``."""
+    # Without `request`: pytest builds one each time that it is asked for, which takes as long as a recording to read.
+    test = _begun()
     try:
-        return _session(request.config).llm_of(request.node, llm_candidate)
+        return test.session.llm_of(test.item, llm_candidate)
     except ConfigError as exc:
         _fail(str(exc))
 
@@ -189,12 +191,12 @@ def llm_sample(request: pytest.FixtureRequest) -> int:
 
 
 @pytest.fixture
-def llm_reply(request: pytest.FixtureRequest, llm_candidate: Candidate, llm_case: Case) -> Response:
+def llm_reply(llm_candidate: Candidate, llm_case: Case) -> Response:
     """The candidate's answer to the case of this test, asked for as `llm_cases` says, and fetched ahead."""
     __tracebackhide__ = True
+    test = _begun()
     try:
-        _session(request.config)
-        return request.config.stash[LIFECYCLE].ahead.reply(request.node, llm_candidate, llm_case)
+        return test.ahead.reply(test.item, llm_candidate, llm_case)
     except ConfigError as exc:
         _fail(str(exc))
 
@@ -240,6 +242,14 @@ def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str]
     from pytest_llmeval.fieldscores import explain_comparison
 
     return explain_comparison(op, left, right)
+
+
+def _begun() -> Begun:
+    from pytest_llmeval.lifecycle import begun
+
+    test = begun.get()
+    assert test is not None, "a fixture that needs a candidate is set up by a test that has one"
+    return test
 
 
 def _session(config: pytest.Config) -> EvalSession:
