@@ -11,7 +11,7 @@ from pytest_llmeval.budget import Budget
 from pytest_llmeval.ledger import RunLedger, WorkerLedger
 from pytest_llmeval.options import Options
 from pytest_llmeval.outcomes import NOT_RUN
-from pytest_llmeval.records import Spending
+from pytest_llmeval.runheader import Spending
 from pytest_llmeval.workerlink import link_of, workers_of
 
 CATEGORY = "not run: budget"

@@ -30,6 +30,7 @@ class Candidate:
         base_url: The endpoint, if it is not the provider's own.
         api_key_env: Environment variable of the key, if it is not the provider's usual one.
         hosting: ``api``, ``self-hosted`` or ``local``; None takes the provider's.
+        context: Tokens that the model can hold, if the user says so.
         parameters: Sent with each request, over the test's own; the value ``"omit"`` leaves a parameter out.
         prices: The user's prices, ``"free"``, or None.
         structured_output: ``native``, ``prompt``, or ``auto``: native, and the prompt where the endpoint refuses that.
@@ -43,6 +44,7 @@ class Candidate:
     base_url: str | None = None
     api_key_env: str | None = None
     hosting: Hosting | None = None
+    context: int | None = None
     parameters: Mapping[str, Any] = field(default_factory=dict, hash=False)
     prices: Prices | str | None = None
     structured_output: str = "auto"
@@ -87,6 +89,7 @@ def resolve_candidate(name: str, providers: Iterable[str], aliases: Mapping[str,
             base_url=entry.base_url,
             api_key_env=entry.api_key_env,
             hosting=entry.hosting,
+            context=entry.context,
             parameters=entry.parameters,
             prices=entry.prices,
             structured_output=entry.structured_output,

@@ -32,6 +32,7 @@ class Collector:
         self._run: Run | None = None
         self._session: pytest.Session | None = None
         self._tests: int | None = None
+        self._described: dict[str, dict[str, Any]] = {}
         self._over = 0
         self._since = time.monotonic()
         #: Messages of requests that came after the last test had ended.
@@ -42,6 +43,8 @@ class Collector:
         """Take a test's record off its last report; a repeated run of a test replaces the one before."""
         self._over += report.when == "teardown"
         record = getattr(report, "llmeval", None)
+        if hasattr(report, "llmeval_candidate"):
+            self._described[report.llmeval_candidate["name"]] = report.llmeval_candidate
         if record is not None:
             if not self._records and self._tests is not None:
                 from pytest_llmeval.progress import register_reports
@@ -96,9 +99,8 @@ class Collector:
             terminalreporter.write_line(f"\n{message}", red=True)
         if not self._records:
             return
-        text = "" if self._options.summary == "off" else self._render()
-        if text:
-            terminalreporter.section("LLM evaluation")
+        for title, text in () if self._options.summary == "off" else self._render():
+            terminalreporter.section(title)
             terminalreporter.write(text if text.endswith("\n") else f"{text}\n")
         self._tell_of_recordings(terminalreporter)
         error = self._hand_over()
@@ -121,11 +123,11 @@ class Collector:
             for line in lines:
                 terminalreporter.write_line(mask(line))
 
-    def _render(self) -> str:
-        from pytest_llmeval.reports.terminal import render_summary
+    def _render(self) -> list[tuple[str, str]]:
+        from pytest_llmeval.reports.sections import sections
 
         writer = self._config.get_terminal_writer()
-        return render_summary(
+        return sections(
             self.run(),
             width=writer.fullwidth,
             color=writer.hasmarkup,
@@ -163,4 +165,25 @@ class Collector:
         unpinned = {test.candidate: test.unpinned for test in tests if test.unpinned}
         budgeting = self._config.pluginmanager.get_plugin("llmeval_budget")
         spending = budgeting.spending if budgeting is not None else None
-        return Run(split_names(self._options.models), self._options.record, tests, unpinned, budget=spending)
+        run = Run(split_names(self._options.models), self._options.record, tests, unpinned, budget=spending)
+        return self._judged(run)
+
+    def _judged(self, run: Run) -> Run:
+        if not self._options.require and not _may_require(self._config.rootpath):
+            return run
+        from pytest_llmeval.errors import ConfigError
+        from pytest_llmeval.judging import judged, requirements_of
+        from pytest_llmeval.runheader import CandidateInfo
+
+        try:
+            requirements = requirements_of(self._config.rootpath, self._options.require)
+        except ConfigError:
+            # Each test has failed of it, and said so.
+            return run
+        return judged(run, requirements, map(CandidateInfo.from_json, self._described.values()))
+
+
+def _may_require(rootdir: Path) -> bool:
+    """Whether settings speak of requirements. Where xdist's workers ask, nothing here has needed the settings yet."""
+    files = (rootdir / "llmeval.toml", rootdir / "pyproject.toml")
+    return any(b"requirements" in file.read_bytes() for file in files if file.is_file())

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pytest_llmeval.cassettes.paths import shown_path
 from pytest_llmeval.display import escape_lines
+from pytest_llmeval.errors import ConfigError
 from pytest_llmeval.records import Run
 from pytest_llmeval.runfiles import PARTIAL, find_run
 from pytest_llmeval.runs import load_run
+
+if TYPE_CHECKING:
+    from pytest_llmeval.settings import Requirements
 
 
 @cache
@@ -33,6 +39,37 @@ def load(run: str) -> Run:
     if later.is_file():
         loaded.remarks.append(f"A later run of that name was cut, or has not ended yet: {shown_path(later)}.")
     return loaded
+
+
+def judge(run: Run, written: Iterable[str] = ()) -> Run:
+    """Return a run held against its own requirements, or the project's where it has none, and others over them.
+
+    Args:
+        run: A run that was kept.
+        written: Requirements as ``key=value``.
+
+    Raises:
+        ConfigError: Requirements that cannot be used.
+    """
+    from pytest_llmeval.judging import judged
+    from pytest_llmeval.settings import Requirements, parse_requirements
+
+    header = run.header
+    own = Requirements.from_json(header.requirements) if header is not None else Requirements()
+    requirements = parse_requirements(written, own or _of_project(run), "--require")
+    return judged(run, requirements, header.candidates if header is not None else ())
+
+
+def _of_project(run: Run) -> Requirements | None:
+    from pytest_llmeval.collecting import read_configuration
+    from pytest_llmeval.settings import load_settings
+
+    try:
+        return load_settings(read_configuration().rootdir).requirements
+    except ConfigError as exc:
+        # A run that is named by its file can be shown anywhere.
+        run.remarks.append(f"Whether the project has requirements is not known: {exc}")
+        return None
 
 
 def tell(run: Run) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal, Protocol
 
-from pytest_llmeval.records import Spending
+from pytest_llmeval.runheader import Spending
 
 #: ``wait``: what is set aside for others may turn out to be enough.
 Verdict = Literal["granted", "wait", "refused"]

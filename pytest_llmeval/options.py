@@ -81,6 +81,14 @@ OPTIONS = (
         ini=False,
         switch=True,
     ),
+    Option(
+        "--llm-require",
+        "requirement of candidates, key=value, over [tool.llmeval.requirements]: max_latency_ms=2000; may be given "
+        "several times",
+        many=True,
+        ini=False,
+    ),
+    Option("--llm-require-fail", "fail the run where no candidate meets all requirements", ini=False, switch=True),
     Option("--llm-save", "keep this run under a name, to show, merge or compare it later", ini=False),
     Option(
         "--llm-report", "write this run to a file: .jsonl, .json, .md or .csv; may be given several times", many=True
@@ -109,6 +117,8 @@ class Options:
         max_cost: Most that the calls of the run may cost, in USD; None for any amount.
         unknown_price: ``error`` or ``ignore``: what becomes of calls without a price under `max_cost`.
         dry_run: Whether to show what the run would ask and cost, instead of running it.
+        require: Requirements that were given as ``key=value``.
+        require_fail: Whether the run fails where no candidate meets all requirements.
         save: Name under which this run is kept, if it is.
         reports: Files to write this run to.
         run_dir: Folder of the runs that are kept.
@@ -132,6 +142,8 @@ class Options:
     max_cost: Decimal | None
     unknown_price: str
     dry_run: bool
+    require: tuple[str, ...]
+    require_fail: bool
     save: str | None
     reports: tuple[Path, ...]
     run_dir: Path
@@ -196,6 +208,8 @@ def read_options(config: pytest.Config) -> Options:
         max_cost=_max_cost(*values["llm_max_cost"]),
         unknown_price=values["llm_unknown_price"][0],
         dry_run=bool(values["llm_dry_run"][0]),
+        require=tuple(values["llm_require"][0]),
+        require_fail=bool(values["llm_require_fail"][0]),
         save=_run_name(*values["llm_save"]),
         reports=_reports(*values["llm_report"], config.invocation_params.dir, config.rootpath),
         run_dir=config.rootpath / values["llm_run_dir"][0],

@@ -7,6 +7,7 @@ import platform
 import subprocess
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -15,8 +16,8 @@ from uuid import uuid4
 
 from pytest_llmeval.cassettes.matching import scrub_uri
 from pytest_llmeval.errors import ConfigError
-from pytest_llmeval.prices import PUBLISHED, published_prices
-from pytest_llmeval.providers.endpoints import connection_of, endpoint_of
+from pytest_llmeval.prices import PUBLISHED, context_window, published_prices
+from pytest_llmeval.providers.endpoints import connection_of, endpoint_of, is_private
 from pytest_llmeval.records import SCHEMA_VERSION, Run, TestRecord
 from pytest_llmeval.runheader import CandidateInfo, End, Header, PriceUsed
 
@@ -97,12 +98,15 @@ def candidate_info(candidate: Candidate) -> CandidateInfo:
     ('api', {'extra_headers': ['X']})
     """
     connection = _connection(candidate)
+    address = connection.base_url if connection else candidate.base_url
     return CandidateInfo(
         name=candidate.name,
         provider=candidate.provider,
         model=candidate.model,
         endpoint=scrub_uri(candidate.base_url) if candidate.base_url else None,
         hosting=candidate.hosting or (connection.hosting if connection else None),
+        private=is_private(address) if address else None,
+        context=candidate.context,
         parameters=_parameters(candidate.parameters),
         prices=_prices(candidate),
         structured_output=candidate.structured_output,
@@ -140,9 +144,31 @@ def _prices(candidate: Candidate) -> dict[str, str | int] | str | None:
 def with_provenance(run: Run, header: Header, known: Mapping[str, CandidateInfo], end: End) -> Run:
     """Return a run with its header, that knows all its candidates and prices by now, and its end."""
     names = list(dict.fromkeys([*run.candidates, *run.by_candidate()]))
-    header.candidates = [known.get(name, CandidateInfo(name)) for name in names]
+    described = [known.get(name, CandidateInfo(name)) for name in names]
+    header.candidates = [replace(info, context=context_of(info)) for info in described]
     header.prices = prices_used(run.tests, known)
-    return Run(names, run.mode, run.tests, run.unpinned, header, end, run.remarks)
+    if run.recommendation is not None:
+        header.requirements = run.recommendation.requirements.to_json()
+    end.budget = run.budget
+    return replace(run, candidates=names, header=header, end=end)
+
+
+def context_of(info: CandidateInfo) -> int | None:
+    """Return how many tokens a candidate can hold: as the user says, as published, or as the catalog has it.
+
+    At an address of the user's own a model may be served with less: there, only the user knows.
+
+    >>> context_of(CandidateInfo("mini", "openai", "gpt-4o-mini"))
+    128000
+    >>> context_of(CandidateInfo("mini", "openai", "gpt-4o-mini", endpoint="http://10.0.0.7/v1"))
+    """
+    billing = _billing(info)
+    if info.context is not None or billing is None or info.model is None:
+        return info.context
+    from pytest_llmeval.catalog import load_catalog
+
+    listed = (model.context for model in load_catalog() if model.id == f"{info.provider}:{info.model}")
+    return context_window(billing, info.model) or next(listed, None)
 
 
 def prices_used(tests: Iterable[TestRecord], known: Mapping[str, CandidateInfo]) -> list[PriceUsed]:

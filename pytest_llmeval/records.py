@@ -9,11 +9,14 @@ from dataclasses import dataclass, field, fields
 from decimal import Decimal
 from hashlib import sha256
 from operator import attrgetter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pytest_llmeval.errors import ProviderError
 from pytest_llmeval.response import Cost, Response
-from pytest_llmeval.runheader import End, Header
+from pytest_llmeval.runheader import End, Header, Spending
+
+if TYPE_CHECKING:
+    from pytest_llmeval.verdicts import Recommendation
 
 SCHEMA_VERSION = 1
 DEFAULT_SCORE = "score"
@@ -227,36 +230,6 @@ _RECORD_KEYS = {field.name: None for field in fields(TestRecord)}
 _CALL_VALUES, _RECORD_VALUES = attrgetter(*_CALL_KEYS), attrgetter(*_RECORD_KEYS)
 
 
-@dataclass(frozen=True, slots=True)
-class Spending:
-    """How a run stands with its budget (``--llm-max-cost``); amounts in USD.
-
-    Attributes:
-        limit: Most that the run may spend.
-        spent: What calls have cost, those included that the code under test made by itself.
-        assumed: The most that other calls can have cost: they broke off, or their answers do not say what they used.
-        assumed_calls: How many those are.
-        unpriced: How many calls had no price, under ``--llm-unknown-price=ignore``.
-        held: What is set aside for calls on their way.
-    """
-
-    limit: str
-    spent: str = "0"
-    assumed: str = "0"
-    assumed_calls: int = 0
-    unpriced: int = 0
-    held: str = "0"
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the figures as plain JSON types."""
-        return {name: getattr(self, name) for name in self.__slots__}
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Spending:
-        """Build it from `to_json`'s output; keys of newer versions are passed over."""
-        return cls(**{key: value for key, value in data.items() if key in cls.__slots__})
-
-
 @dataclass(slots=True)
 class Run:
     """All test records of a run.
@@ -270,6 +243,7 @@ class Run:
         header: Where the run came from; None if nobody asked for that.
         end: How it ended; None if it was cut, or has not ended.
         remarks: What is to be said of the file or files that it was read from, a sentence each.
+        recommendation: What requirements make of it; None if there are none, or nobody has looked yet.
     """
 
     candidates: list[str] = field(default_factory=list)
@@ -280,6 +254,7 @@ class Run:
     end: End | None = None
     remarks: list[str] = field(default_factory=list)
     budget: Spending | None = None
+    recommendation: Recommendation | None = None
 
     @property
     def incomplete(self) -> bool:

@@ -22,6 +22,9 @@ class CandidateInfo:
         prices: The user's prices in USD per 1M tokens as decimal strings (or `gpu_hour`, an hour of the machine);
             ``free`` if declared so; null if published ones are taken.
         structured_output: How a schema is asked for: ``auto``, ``native`` or ``prompt``.
+        private: Whether its address is one of this machine or of a private network; null if only its provider knows.
+        context: Tokens that the model can hold: as the settings say, as published, or as the catalog `reference` says;
+            null if none of them knows.
     """
 
     name: str
@@ -32,6 +35,8 @@ class CandidateInfo:
     parameters: dict[str, Any] = field(default_factory=dict)
     prices: dict[str, str | int] | str | None = None
     structured_output: str | None = None
+    private: bool | None = None
+    context: int | None = None
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> CandidateInfo:
@@ -89,6 +94,7 @@ class Header:
         candidates: Who was asked, in the order of the reports.
         prices: Published prices that were used; what the user set stands with the candidate.
         merged_from: Ids of the runs that this one was merged from.
+        requirements: What candidates had to meet, by the keys of the settings; amounts of USD are decimal strings.
     """
 
     schema_version: int
@@ -103,6 +109,7 @@ class Header:
     candidates: list[CandidateInfo] = field(default_factory=list)
     prices: list[PriceUsed] = field(default_factory=list)
     merged_from: list[str] = field(default_factory=list)
+    requirements: dict[str, str | int | float] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain JSON types."""
@@ -117,6 +124,36 @@ class Header:
         return cls(**values)
 
 
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """How a run stands with its budget (``--llm-max-cost``); amounts in USD.
+
+    Attributes:
+        limit: Most that the run may spend.
+        spent: What calls have cost, those included that the code under test made by itself.
+        assumed: The most that other calls can have cost: they broke off, or their answers do not say what they used.
+        assumed_calls: How many those are.
+        unpriced: How many calls had no price, under ``--llm-unknown-price=ignore``.
+        held: What is set aside for calls on their way.
+    """
+
+    limit: str
+    spent: str = "0"
+    assumed: str = "0"
+    assumed_calls: int = 0
+    unpriced: int = 0
+    held: str = "0"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the figures as plain JSON types."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Spending:
+        """Build it from `to_json`'s output; keys of newer versions are passed over."""
+        return cls(**_known(cls, data))
+
+
 @dataclass(slots=True)
 class End:
     """The last line of a run; a run without one was cut.
@@ -127,6 +164,7 @@ class End:
         stopped: Why it ended before all its tests had run; null if it did not.
         tests: Number of test records.
         counts: Number of tests by outcome.
+        budget: How the run stood with its budget; null if it had none.
     """
 
     finished: str | None = None
@@ -134,6 +172,7 @@ class End:
     stopped: str | None = None
     tests: int = 0
     counts: dict[str, int] = field(default_factory=dict)
+    budget: Spending | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain JSON types."""
@@ -142,7 +181,10 @@ class End:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> End:
         """Build it from `to_json`'s output; keys of newer versions are passed over."""
-        return cls(**_known(cls, data))
+        values = _known(cls, data)
+        budget = data.get("budget")
+        values["budget"] = Spending.from_json(budget) if budget is not None else None
+        return cls(**values)
 
 
 def _known(cls: type[Any], data: dict[str, Any]) -> dict[str, Any]:

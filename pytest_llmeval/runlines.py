@@ -19,7 +19,7 @@ VOLATILE = {
     HEADER: ("id", "started"),
     TEST: (),
     "call": ("replayed", "recorded_at"),
-    END: ("finished",),
+    END: ("finished", "budget"),
 }
 
 # Sums of the same numbers in another order differ behind this; no clock is as exact as that.

@@ -147,6 +147,7 @@ class _Part:
             unpinned={test.candidate: test.unpinned for test in tests if test.unpinned},
             header=self.header,
             end=self.end,
+            budget=self.end.budget if self.end is not None else None,
         )
 
 

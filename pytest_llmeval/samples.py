@@ -12,7 +12,7 @@ from pytest_llmeval.cassettes.paths import without_candidate
 from pytest_llmeval.display import shorten
 from pytest_llmeval.errors import ConfigError
 from pytest_llmeval.records import TestRecord
-from pytest_llmeval.stats import pass_at_k, pass_hat_k
+from pytest_llmeval.stats import Interval, pass_at_k, pass_hat_k, weighted_interval
 
 #: Outcomes of samples that passed, and of all that say anything about the candidate.
 PASSED = ("passed", "xpassed")
@@ -171,6 +171,21 @@ def cases_of(tests: Iterable[TestRecord]) -> list[CaseResult]:
         key = test.candidate, case_nodeid(test.nodeid, test.sample), number if test.sample is None else -1
         groups.setdefault(key, []).append(test)
     return [_case(nodeid, samples) for (_, nodeid, _), samples in groups.items()]
+
+
+def score_of(cases: Iterable[CaseResult]) -> Interval | None:
+    """Return the mean score of cases by their weights, with its 95% interval; None if none has a score.
+
+    >>> score_of(cases_of([TestRecord("test_x[a]", "a", score=1.0), TestRecord("test_y[a]", "a", score=0.5)])).mean
+    0.75
+    """
+    return mean_score((case.score, case.weight) for case in cases)
+
+
+def mean_score(scores: Iterable[tuple[float | None, float]]) -> Interval | None:
+    """Return the mean of scores by their weights, with its 95% interval; None where there is none but None."""
+    known = [(score, weight) for score, weight in scores if score is not None]
+    return weighted_interval([score for score, _ in known], [weight for _, weight in known])
 
 
 def _case(nodeid: str, samples: Sequence[TestRecord]) -> CaseResult:

@@ -18,7 +18,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from pytest_llmeval.records import SCHEMA_VERSION, Call, TestRecord
-from pytest_llmeval.runheader import CandidateInfo, End, Header, PriceUsed
+from pytest_llmeval.runheader import CandidateInfo, End, Header, PriceUsed, Spending
 from pytest_llmeval.runlines import END, HEADER, TEST, VOLATILE
 
 SCHEMA_FILE = Path(__file__).parent / "schemas" / "run.schema.json"
@@ -32,6 +32,7 @@ RECORDS: dict[type[Any], str] = {
     TestRecord: TEST,
     Call: "",
     End: END,
+    Spending: "",
 }
 VOLATILE_OF = {Header: HEADER, TestRecord: TEST, Call: "call", End: END}
 ATTRIBUTE = re.compile(r"^    (\w+): ")
@@ -103,6 +104,11 @@ def _document() -> dict[str, Any]:
             "header": {"$ref": "#/$defs/Header"},
             "summary": {
                 "description": "Figures of each candidate, as the table in the terminal has them.",
+                "type": "array",
+                "items": {"type": "object"},
+            },
+            "verdicts": {
+                "description": "What became of each requirement of each candidate; none if nothing was required.",
                 "type": "array",
                 "items": {"type": "object"},
             },
@@ -194,7 +200,7 @@ it is in `FILE.partial`, where the header may stand again, and a test that was r
 `FILE` tests stand in the order of their node ids. A run without an `end`, or whose `end` says that it was `stopped`,
 was cut.
 
-`--llm-report=FILE.json` has the same records in one document: `header`, `summary`, `tests`, `end`.
+`--llm-report=FILE.json` has the same records in one document: `header`, `summary`, `verdicts`, `tests`, `end`.
 
 The schema version is {SCHEMA_VERSION}. Fields may be added without a new version; readers pass over fields and kinds of
 lines that they do not know. The JSON Schema is in the package: `pytest_llmeval/schemas/run.schema.json`.

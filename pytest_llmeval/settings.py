@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -53,6 +54,7 @@ class ModelSettings(BaseModel):
         default=None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="environment variable that holds the key"
     )
     hosting: Hosting | None = None
+    context: int | None = Field(default=None, gt=0, description="tokens that the model can hold")
     parameters: dict[str, Any] = Field(
         default_factory=dict, description="sent with each request; 'omit' leaves one out"
     )
@@ -71,7 +73,7 @@ class CassetteSettings(BaseModel):
 
 
 class Requirements(BaseModel):
-    """What a candidate has to meet; what is not set is not asked for."""
+    """`[tool.llmeval.requirements]`: what a candidate has to meet; what is not set is not asked for."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -84,6 +86,23 @@ class Requirements(BaseModel):
     requests_per_month: int | None = Field(default=None, gt=0)
     availability: float | None = Field(default=None, gt=0, le=1, description="fraction of requests that must succeed")
 
+    def __bool__(self) -> bool:
+        """Whether anything is asked for."""
+        return bool(self.to_json())
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Requirements:
+        """Build them from `to_json`'s output; keys of newer versions are passed over.
+
+        Raises:
+            ConfigError: Somebody has changed them.
+        """
+        return parse_requirements([f"{key}={data[key]}" for key in cls.model_fields if key in data], source="the run")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what is asked for as plain JSON types; an amount of USD is a decimal string."""
+        return self.model_dump(mode="json", exclude_none=True)
+
 
 class Settings(BaseModel):
     """All of `[tool.llmeval]`."""
@@ -95,6 +114,7 @@ class Settings(BaseModel):
         default_factory=dict, description="most requests in flight, by provider or alias"
     )
     models: dict[Name, ModelSettings] = Field(default_factory=dict)
+    requirements: Requirements = Field(default_factory=Requirements)
 
 
 def load_settings(rootdir: Path) -> Settings:
@@ -126,7 +146,37 @@ def parse_settings(data: dict[str, Any], source: str, prefix: str = "") -> Setti
         raise ConfigError(f"{source}: settings that cannot be used:\n{faults}") from None
 
 
-def _fault(error: Any, prefix: str) -> str:
+def parse_requirements(
+    written: Iterable[str], base: Requirements | None = None, source: str = "--llm-require"
+) -> Requirements:
+    """Return requirements that were written as ``key=value``, over those of the settings.
+
+    Args:
+        written: One requirement each.
+        base: What holds for keys that are not written.
+        source: Where they were written.
+
+    Raises:
+        ConfigError: All faults at once: no ``=``, a key that is no requirement, a value that cannot be used.
+
+    >>> parse_requirements(["max_latency_ms=2000"], Requirements(availability=0.99)).to_json()
+    {'max_latency_ms': 2000.0, 'availability': 0.99}
+    """
+    pairs = [each.partition("=") for each in written]
+    faults = [f"{key!r}: write key=value: max_latency_ms=2000" for key, sign, _ in pairs if not sign]
+    given = {key.strip(): value.strip() for key, sign, value in pairs if sign}
+    try:
+        found = Requirements.model_validate(given)
+    except ValidationError as exc:
+        faults += [_fault(error, "", Requirements) for error in exc.errors()]
+    if faults:
+        lines = "\n".join(f"  {fault}" for fault in faults)
+        raise ConfigError(f"{source}: requirements that cannot be used:\n{lines}")
+    changes = {name: getattr(found, name) for name in found.model_fields_set}
+    return (base or Requirements()).model_copy(update=changes)
+
+
+def _fault(error: Any, prefix: str, table: type[BaseModel] | None = None) -> str:
     path = [str(part) for part in error["loc"]]
     if path[2:3] == ["prices"]:
         # pydantic puts the tag of the variant into the path.
@@ -137,7 +187,7 @@ def _fault(error: Any, prefix: str) -> str:
     if is_name:
         return f"{where}: a name cannot be empty, hold a comma, or begin or end with a blank"
     if error["type"] == "extra_forbidden":
-        return f"{where}: unknown key.{nearest(path[-1], _known_keys(path))}"
+        return f"{where}: unknown key.{nearest(path[-1], list(table.model_fields) if table else _known_keys(path))}"
     if error["type"] == "missing":
         return f"{where}: required, but not there"
     if path[-1:] == ["api_key_env"]:
@@ -152,7 +202,7 @@ def _fault(error: Any, prefix: str) -> str:
 def _known_keys(path: list[str]) -> list[str]:
     if len(path) == 1:
         return list(Settings.model_fields)
-    tables: dict[str, type[BaseModel]] = {"cassettes": CassetteSettings}
+    tables: dict[str, type[BaseModel]] = {"cassettes": CassetteSettings, "requirements": Requirements}
     if path[0] in tables:
         return list(tables[path[0]].model_fields)
     return list(Prices.model_fields) if path[2] == "prices" else list(ModelSettings.model_fields)

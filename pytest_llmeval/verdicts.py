@@ -22,10 +22,9 @@ Status = Literal["met", "not met", "unknown"]
 NO_COST = TotalCost(Decimal(0))
 #: The share of answers that may be slower than `max_latency_ms`: the limit is on the 95th percentile.
 SLOW_SHARE = 0.05
-#: Which hosting `data_privacy` admits.
+#: Which hosting `data_privacy` admits; any is `standard`.
 PRIVATE: Mapping[str, tuple[str, ...]] = {
-    "standard": ("api", "self-hosted", "local"),
-    "strict": ("self-hosted", "local"),
+    "strict": ("self-hosted", "local", "private"),
     "air-gapped": ("local", "private"),
 }
 
@@ -41,6 +40,7 @@ class Figures:
         call_costs: USD of each call whose cost is known.
         latencies_ms: Of each answer.
         answers, errors: Calls that got an answer, and calls that got none.
+        replayed: Answers from recordings, which keep no calls that failed for a time.
         json_valid, json_checked: Answers that were valid JSON, of those that were checked.
         longest_tokens: Tokens in and out of the longest call; None if nobody counted.
         context: Tokens that the model can hold; None if no catalog knows.
@@ -55,6 +55,7 @@ class Figures:
     latencies_ms: Sequence[float] = ()
     answers: int = 0
     errors: int = 0
+    replayed: int = 0
     json_valid: int = 0
     json_checked: int = 0
     longest_tokens: int | None = None
@@ -124,11 +125,13 @@ class Recommendation:
     """Which candidate to take.
 
     Attributes:
+        requirements: What they were held against.
         candidates: One verdict a candidate, in the order in which the figures came.
         best: The cheapest that meets all requirements; None if there is none whose cost is known.
         runner_up: The next cheapest that meets all.
     """
 
+    requirements: Requirements
     candidates: tuple[CandidateVerdict, ...]
     best: CandidateVerdict | None = None
     runner_up: CandidateVerdict | None = None
@@ -156,7 +159,7 @@ def recommend(figures: Sequence[Figures], requirements: Requirements) -> Recomme
     )
     fit = [each for each in candidates if each.meets_all and each.figures.cost_per_request is not None]
     fit.sort(key=lambda each: (each.figures.cost_per_request, -(each.figures.quality or _NOTHING).mean))
-    return Recommendation(candidates, *[*fit, None, None][:2])
+    return Recommendation(requirements, candidates, *[*fit, None, None][:2])
 
 
 _NOTHING = Interval(0.0, 0.0, 0.0)
@@ -217,9 +220,11 @@ def _context(figures: Figures, limit: int) -> Verdict:
 
 def _privacy(figures: Figures, level: str) -> Verdict:
     key, hosting = "data_privacy", figures.hosting
+    if level == "standard":
+        return Verdict(key, "met", "any hosting is standard")
     if hosting is None:
         return Verdict(key, "unknown", "nobody knows where it is hosted", established=False)
-    met = hosting in PRIVATE[level] or (level == "strict" and hosting == "private")
+    met = hosting in PRIVATE[level]
     return Verdict(key, _status(met), f"hosting {hosting} {'is' if met else 'is not'} {level}")
 
 
@@ -242,9 +247,12 @@ def _availability(figures: Figures, limit: float) -> Verdict:
     share = figures.answers / calls
     met = share >= limit
     interval = mean_interval([1.0] * figures.answers + [0.0] * figures.errors) or _NOTHING
-    established = interval.low >= limit if met else interval.high < limit
-    shown = f"{figures.answers:,} of {calls:,} calls answered {'>=' if met else '<'} {limit:.4%}"
-    return Verdict(key, _status(met), shown, established)
+    # A call that failed and was made again is in no recording, so that a replay has no word in this.
+    established = not figures.replayed and interval.low >= limit if met else interval.high < limit
+    percent = f"{100 * limit:.4f}".rstrip("0").rstrip(".")
+    shown = f"{figures.answers:,} of {calls:,} calls answered {'>=' if met else '<'} {percent}%"
+    replayed = " (recordings keep no failures)" if figures.replayed else ""
+    return Verdict(key, _status(met), f"{shown}{replayed}", established)
 
 
 CHECKS: Mapping[str, Callable[..., Verdict]] = {

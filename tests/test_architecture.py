@@ -23,23 +23,23 @@ LAYERS = {
     "logic": (
         "pacing cassettes providers prices tariffs recorded bounds ledger budget jsontext checks compare comparators "
         "fieldscores scoring samples projectfiles images casefiles caseyaml caseids caserows datasets templates "
-        "promptfiles questions runs merging schema verdicts gate"
+        "promptfiles questions runs merging schema verdicts gate figures"
     ),
     "doing": (
         "workers client collected heirs inventory recordings staleness roster runningtest session readahead outcomes "
-        "plan provenance runfiles"
+        "plan provenance runfiles judging"
     ),
     "output": "reports",
     "pytest side": (
         "hookspecs workerlink collector lifecycle masking parametrizing repeats widefixtures upcoming fetching "
-        "progress budgeting planning saving farworkers assembly plugin collecting kept commands cli"
+        "progress budgeting planning saving farworkers assembly gating plugin collecting kept commands cli"
     ),
 }
 
 #: Who may import what is neither ours nor in the standard library. `plugin` is loaded in every run of every project,
 #: so that nothing in here but pytest may be needed at its import.
 IMPORTERS = {
-    "pytest": "budgeting collecting hookspecs lifecycle options parametrizing planning plugin repeats",
+    "pytest": "budgeting collecting gating hookspecs lifecycle options parametrizing planning plugin repeats",
     "pluggy": "collector farworkers fetching masking progress saving widefixtures workerlink",
     "anyio": "budget",
     "vcr": "cassettes.others",
@@ -64,7 +64,7 @@ LAZY = (
     "cassettes.dumper cassettes.foreign cassettes.others cassettes.plainyaml providers.openai providers.anthropic "
     "reports.terminal reports.inventory reports.plan session settings collecting collector lifecycle masking repeats "
     "widefixtures hookspecs fetching progress upcoming readahead parametrizing datasets templates budgeting planning "
-    "runs schema saving farworkers kept casefiles caseyaml assembly "
+    "runs schema saving farworkers kept casefiles caseyaml assembly gating judging reports.sections "
     "stats.means stats.power stats.quantities stats.scores stats.signflips"
 )
 

@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+#: What shows what requirements make of a run.
+JUDGED = ("markdown", "json")
 FORMATS = {"csv": "csv", "json": "json", "md": "markdown", "jsonl": "jsonl"}
 
 
@@ -21,7 +23,7 @@ def add_to(commands: Any) -> None:
 
 def _export(arguments: argparse.Namespace) -> int:
     from pytest_llmeval.errors import ConfigError
-    from pytest_llmeval.kept import load, tell
+    from pytest_llmeval.kept import judge, load, tell
     from pytest_llmeval.reports.formats import format_of, rendered
     from pytest_llmeval.runfiles import put_lines
 
@@ -30,6 +32,8 @@ def _export(arguments: argparse.Namespace) -> int:
     if name is None:
         raise ConfigError(f"in which format? Choose with --format={'|'.join(FORMATS)}, or by the ending of -o FILE.")
     run = load(arguments.name)
+    if name in JUDGED:
+        run = judge(run)
     tell(run)
     parts = rendered(run, name)
     if output is None:

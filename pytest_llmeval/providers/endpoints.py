@@ -199,3 +199,20 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost" or host.endswith(".localhost")
+
+
+#: Names that resolve in private networks alone: RFC 6762, RFC 8375, and what ICANN set aside in 2024.
+PRIVATE_NAMES = (".local", ".home.arpa", ".internal")
+
+
+def is_private(base_url: str) -> bool:
+    """Whether an address is one of this machine or of a private network, as far as it can be told without asking.
+
+    >>> [is_private(f"http://{host}/v1") for host in ("10.0.0.7", "localhost:8000", "gpu.internal", "8.8.8.8", "gpu")]
+    [True, True, True, False, False]
+    """
+    host = urlsplit(base_url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_private
+    except ValueError:
+        return _is_loopback(host) or host.endswith(PRIVATE_NAMES)

@@ -6,7 +6,8 @@ from collections import Counter
 from decimal import Decimal
 
 from pytest_llmeval.prices import format_usd
-from pytest_llmeval.records import Run, Spending
+from pytest_llmeval.records import Run
+from pytest_llmeval.runheader import Spending
 
 
 def spent(spending: Spending) -> str:

@@ -28,12 +28,28 @@ def parts(run: Run) -> Iterator[str]:
         raise ValueError("the run has no header: it was neither kept nor read from a file")
     summary = [_figures(row) for row in summarize(run)]
     yield f'{{\n"kind": {safe_json(KIND)},\n"header": {safe_json(run.header.to_json(), indent=2)},\n'
-    yield f'"summary": {safe_json(summary, indent=2)},\n"tests": ['
+    yield f'"summary": {safe_json(summary, indent=2)},\n"verdicts": {safe_json(_verdicts(run), indent=2)},\n"tests": ['
     separator = "\n"
     for test in sorted(run.tests, key=key_of):
         yield f"{separator}{safe_json(plain(test.to_json()))}"
         separator = ",\n"
     yield f'\n],\n"end": {safe_json(run.end.to_json() if run.end is not None else None)}\n}}\n'
+
+
+def _verdicts(run: Run) -> list[dict[str, Any]]:
+    """Return a row per candidate and requirement."""
+    candidates = run.recommendation.candidates if run.recommendation is not None else ()
+    return [
+        {
+            "candidate": candidate.name,
+            "requirement": verdict.key,
+            "status": verdict.status,
+            "established": verdict.established,
+            "text": verdict.text,
+        }
+        for candidate in candidates
+        for verdict in candidate.verdicts
+    ]
 
 
 def _figures(row: CandidateSummary) -> dict[str, Any]:

@@ -11,7 +11,9 @@ from pytest_llmeval.reports.columns import columns, one_line
 from pytest_llmeval.reports.notes import notes
 from pytest_llmeval.reports.provenance import origin
 from pytest_llmeval.reports.summary import summarize
+from pytest_llmeval.reports.verdicts import conclusions, heading, verdict_text
 from pytest_llmeval.runlines import key_of
+from pytest_llmeval.verdicts import Recommendation
 
 #: GitHub refuses a comment of more than 65,536 characters.
 MOST_CHARACTERS = 60_000
@@ -44,6 +46,8 @@ def render(run: Run) -> str:
         parts += ["\n".join(table) + "\n", *_notes(run)]
     else:
         parts.append("No test asked a model.\n")
+    if run.recommendation is not None:
+        parts += _requirements(run.recommendation)
     room = MOST_CHARACTERS - sum(map(len, parts)) - 500
     parts += _failures(sorted(run.tests, key=key_of), room)
     parts.append(f"<sub>{text(origin(run))}</sub>\n")
@@ -82,6 +86,20 @@ def _notes(run: Run) -> Iterator[str]:
     lines = [f"- **{text(label)}**: {text(said)}" for label, said in notes(run, summarize(run))]
     if lines:
         yield "\n".join(lines) + "\n"
+
+
+def _requirements(recommendation: Recommendation) -> Iterator[str]:
+    yield "### Requirements\n"
+    rows = ["| candidate | requirement | verdict | |", "|---|---|---|---|"]
+    for candidate in recommendation.candidates:
+        for verdict in candidate.verdicts:
+            cells = candidate.name, verdict.key, verdict_text(verdict), verdict.text
+            rows.append(f"| {' | '.join(map(text, cells))} |")
+    yield "\n".join(rows) + "\n"
+    yield "\n".join([
+        *(f"- {text(heading(candidate, recommendation))}" for candidate in recommendation.candidates),
+        *(f"- **{text(label)}**: {text(said)}" for label, said in conclusions(recommendation)),
+    ]) + "\n"  # fmt: skip
 
 
 def _failures(tests: Sequence[TestRecord], room: int) -> Iterator[str]:

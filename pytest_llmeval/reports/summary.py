@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 from pytest_llmeval.prices import TotalCost, is_unpriced, total_cost
 from pytest_llmeval.records import DEFAULT_SCORE, Call, Run, TestRecord
-from pytest_llmeval.samples import CaseResult, Repeats, cases_of, repeats_of
-from pytest_llmeval.stats import Interval, percentile, weighted_interval
+from pytest_llmeval.samples import CaseResult, Repeats, cases_of, mean_score, repeats_of, score_of
+from pytest_llmeval.stats import Interval, percentile
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ def _summary(name: str, tests: Sequence[TestRecord]) -> CandidateSummary:
     days = [call.recorded_at[:10] for call in answers if call.replayed and call.recorded_at]
     return CandidateSummary(
         name=name,
-        score=_mean([(case.score, case.weight) for case in cases if case.score is not None]),
+        score=score_of(cases),
         scores=_named_scores(cases),
         passed=sum(case.passed for case in cases),
         tests=sum(case.ran > 0 for case in cases),
@@ -121,17 +121,13 @@ def _summary(name: str, tests: Sequence[TestRecord]) -> CandidateSummary:
     )
 
 
-def _mean(scores: Sequence[tuple[float, float]]) -> Interval | None:
-    return weighted_interval([score for score, _ in scores], [weight for _, weight in scores])
-
-
 def _named_scores(cases: Iterable[CaseResult]) -> dict[str, Interval]:
     values: dict[str, list[tuple[float, float]]] = {}
     for case in cases:
         for name, value in case.scores.items():
             if name != DEFAULT_SCORE:
                 values.setdefault(name, []).append((value, case.weight))
-    intervals = {name: _mean(found) for name, found in values.items()}
+    intervals = {name: mean_score(found) for name, found in values.items()}
     return {name: interval for name, interval in intervals.items() if interval is not None}
 
 

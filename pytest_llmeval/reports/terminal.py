@@ -51,7 +51,10 @@ def render_summary(run: Run, *, width: int, color: bool, brief: bool = False, en
         screen.table(names, [_brief(column) for column in columns(rows) if column.brief is not None], head=False)
     else:
         screen.table(names, columns(rows), head=True)
-        screen.notes(notes(run, rows))
+        found = notes(run, rows)
+        if found:
+            screen.line("")
+            screen.notes(found)
     return screen.text()
 
 
@@ -100,8 +103,6 @@ class Screen:
 
     def notes(self, lines: Sequence[Note]) -> None:
         """Print the notes: labels in one column, texts wrapped beside them."""
-        if not lines:
-            return
         grid = Table.grid(padding=(0, GAP, 0, 0), pad_edge=False)
         grid.add_column(no_wrap=True)
         grid.add_column(overflow="fold")
@@ -110,8 +111,21 @@ class Screen:
             style = "red" if label == "errors" else "dim"
             grid.add_row(Text("" if label == previous else label, style=style), Text(self._plain(text)))
             previous = label
-        self._console.print()
         self._console.print(grid)
+
+    def grid(self, rows: Sequence[Sequence[tuple[str, str]]]) -> None:
+        """Print rows of texts with their styles, the last column wrapped."""
+        grid = Table.grid(padding=(0, GAP, 0, 0), pad_edge=False)
+        for _ in rows[0][:-1]:
+            grid.add_column(no_wrap=True)
+        grid.add_column(overflow="fold")
+        for row in rows:
+            grid.add_row(*(Text(self._plain(text), style=style) for text, style in row))
+        self._console.print(grid)
+
+    def line(self, text: str) -> None:
+        """Print a text by itself, wrapped."""
+        self._console.print(Text(self._plain(text)))
 
     def text(self) -> str:
         """Return what was printed, without blanks at the ends of lines."""

@@ -9,7 +9,7 @@ from decimal import Decimal
 
 import pytest
 
-from pytest_llmeval.records import Spending
+from pytest_llmeval.runheader import Spending
 from tests.integration.conftest import Project, others_but
 
 #: What one answer of the server costs, by its usage and the prices of `chat`.

@@ -76,6 +76,8 @@ def test_a_run_is_kept_under_its_name_line_by_line_as_the_schema_has_it(project:
         "parameters": {"seed": 1},
         "prices": "free",
         "structured_output": "auto",
+        "private": True,
+        "context": None,
     }
     assert len(tests) == 12
     assert (end["exit_status"], end["stopped"], end["tests"]) == (1, None, 12)

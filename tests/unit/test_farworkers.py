@@ -32,6 +32,8 @@ def options_at(root: Path, **changes: Any) -> Options:
         max_cost=None,
         unknown_price="error",
         dry_run=False,
+        require=(),
+        require_fail=False,
         save=None,
         reports=(),
         run_dir=root / ".llmeval" / "runs",

@@ -10,7 +10,7 @@ from decimal import Decimal
 import pytest
 
 from pytest_llmeval.ledger import RunLedger, WorkerLedger
-from pytest_llmeval.records import Spending
+from pytest_llmeval.runheader import Spending
 
 
 def gone(spending: Spending) -> Decimal:

@@ -94,6 +94,7 @@ def test_a_candidate_is_told_without_what_may_be_a_key() -> None:
         {"temperature": 0.2, "extra_headers": ["Authorization", "X-Team"], "extra_query": "(not kept)"},
         {"input": "0.20", "output": "0.60"},
         "auto",
+        private=False,
     )
 
 

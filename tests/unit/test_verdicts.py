@@ -44,9 +44,9 @@ def test_what_is_not_required_is_not_judged() -> None:
         ({"max_cost_per_request": "0.01"}, "$0.005 <= $0.01 a request"),
         ({"min_quality_score": 0.9}, "quality 0.92 >= 0.90"),
         ({"context_needed": 8000}, "context 128,000 >= 8,000 tokens"),
-        ({"data_privacy": "standard"}, "hosting api is standard"),
+        ({"data_privacy": "standard"}, "any hosting is standard"),
         ({"output_format": "json"}, "100 of 100 answers are valid JSON"),
-        ({"availability": 0.999}, "4,000 of 4,000 calls answered >= 99.9000%"),
+        ({"availability": 0.999}, "4,000 of 4,000 calls answered >= 99.9%"),
     ],
 )
 def test_a_requirement_that_is_met_says_by_what(requirement: dict[str, Any], text: str) -> None:
@@ -75,7 +75,7 @@ def test_a_requirement_that_is_not_met_says_by_how_much(requirement: dict[str, A
         {"max_cost_per_request": 1},
         {"min_quality_score": 0.1},
         {"context_needed": 1},
-        {"data_privacy": "standard"},
+        {"data_privacy": "strict"},
         {"output_format": "json"},
         {"output_format": "code"},
         {"availability": 0.5},
@@ -115,6 +115,12 @@ def test_a_figure_on_the_right_side_by_chance_is_met_but_not_established() -> No
     assert found.best.meets_all
     assert [verdict.key for verdict in found.best.unsure] == ["max_latency_ms", "min_quality_score", "availability"]
     assert all(verdict.established for verdict in recommend([GOOD], wanted).candidates[0].verdicts)
+
+
+def test_a_replay_cannot_establish_an_availability() -> None:
+    replayed = only(replace(GOOD, replayed=4000), availability=0.999)
+    assert (replayed.status, replayed.established) == ("met", False)
+    assert replayed.text == "4,000 of 4,000 calls answered >= 99.9% (recordings keep no failures)"
 
 
 def test_costs_that_vary_establish_less_than_equal_ones() -> None:
