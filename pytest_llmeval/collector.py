@@ -6,6 +6,7 @@ import os
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,6 +36,8 @@ class Collector:
         self._described: dict[str, dict[str, Any]] = {}
         self._over = 0
         self._since = time.monotonic()
+        #: What others make of the whole run, once it is gathered.
+        self.looks: list[Callable[[Run], Run]] = []
         #: Messages of requests that came after the last test had ended.
         self.late: list[str] = []
 
@@ -151,7 +154,10 @@ class Collector:
     def run(self) -> Run:
         """Return the records gathered so far."""
         if self._run is None:
-            self._run = self._gathered()
+            run = self._judged(self._gathered())
+            for look in self.looks:
+                run = look(run)
+            self._run = run
         return self._run
 
     def _gathered(self) -> Run:
@@ -165,8 +171,7 @@ class Collector:
         unpinned = {test.candidate: test.unpinned for test in tests if test.unpinned}
         budgeting = self._config.pluginmanager.get_plugin("llmeval_budget")
         spending = budgeting.spending if budgeting is not None else None
-        run = Run(split_names(self._options.models), self._options.record, tests, unpinned, budget=spending)
-        return self._judged(run)
+        return Run(split_names(self._options.models), self._options.record, tests, unpinned, budget=spending)
 
     def _judged(self, run: Run) -> Run:
         if not self._options.require and not _may_require(self._config.rootpath):

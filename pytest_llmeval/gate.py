@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pytest_llmeval.errors import ConfigError, nearest
+from pytest_llmeval.stats.differences import Estimate
 
 Scale = Literal["value", "change", "relative"]
 
@@ -119,15 +120,6 @@ def _condition(text: str) -> Condition | str:
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
-    """A figure with its 95% interval."""
-
-    value: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True, slots=True)
 class Measured:
     """One figure of one candidate; None for what nobody knows.
 
@@ -135,11 +127,13 @@ class Measured:
         value: Now.
         change: The difference to the baseline.
         relative: The same as a fraction of the baseline's figure.
+        why: Why one of them is unknown, if there is more to say.
     """
 
     value: Estimate | None = None
     change: Estimate | None = None
     relative: Estimate | None = None
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +153,33 @@ class Outcome:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """The conditions of a run, and what became of them.
+
+    Attributes:
+        conditions: All of them.
+        strict: Whether a figure on the failing side is enough.
+        candidates: Who was held against them.
+        outcomes: Those that hold for a candidate, or of which nobody can tell.
+    """
+
+    conditions: tuple[Condition, ...]
+    strict: bool = False
+    candidates: tuple[str, ...] = ()
+    outcomes: tuple[Outcome, ...] = ()
+
+    @property
+    def failing(self) -> list[Outcome]:
+        """Those that fail the run."""
+        return [outcome for outcome in self.outcomes if outcome.fails]
+
+    @property
+    def unsure(self) -> list[Outcome]:
+        """Those that the data cannot establish, or that nobody knows."""
+        return [outcome for outcome in self.outcomes if not outcome.fails]
+
+
 def hold(
     conditions: Sequence[Condition], measured: Mapping[str, Mapping[str, Measured]], *, strict: bool = False
 ) -> list[Outcome]:
@@ -168,7 +189,8 @@ def hold(
         conditions: From `parse_conditions`.
         measured: By candidate and figure.
         strict: Whether a figure on the failing side is enough; else the whole 95% interval must lie there. A figure
-            that nobody knows fails a strict run: unknown is not good.
+            that nobody knows fails a strict run: unknown is not good. A limit on the cost fails either way where
+            nobody knows the cost.
 
     >>> conditions = parse_conditions("score<-0.02")
     >>> noise = {"a": {"score": Measured(change=Estimate(-0.05, -0.12, 0.02))}}
@@ -186,27 +208,30 @@ def hold(
 def _held(candidate: str, condition: Condition, measured: Measured, *, strict: bool) -> Iterable[Outcome]:
     estimate: Estimate | None = getattr(measured, condition.scale)
     if estimate is None:
-        text = f"{candidate}: {condition.figure} is unknown, so whether {condition.text} nobody can tell"
-        yield Outcome(candidate, condition, strict, held=False, text=text)
+        why = f" ({measured.why})" if measured.why else ""
+        text = f"{candidate}: {condition.figure} is unknown{why}, limit {condition.text}"
+        dear = condition.figure == "cost" and not condition.needs_baseline
+        yield Outcome(candidate, condition, strict or dear, held=False, text=text)
     elif condition.holds(estimate.value):
         # The end of the interval that is nearest to the limit.
         nearest_end = estimate.high if condition.operator.startswith("<") else estimate.low
-        established = condition.holds(nearest_end)
+        established = nearest_end is not None and condition.holds(nearest_end)
         unsure = "" if established else ", which may be noise"
         text = f"{candidate}: {condition.figure} {_shown(estimate, condition)}, limit {condition.text}{unsure}"
         yield Outcome(candidate, condition, established or strict, held=True, text=text)
 
 
 def _shown(estimate: Estimate, condition: Condition) -> str:
-    values = estimate.value, estimate.low, estimate.high
+    value = _figure(estimate.value, condition)
+    if estimate.low is None or estimate.high is None:
+        return f"{value} (too few cases for an interval)"
+    return f"{value} (95% {_figure(estimate.low, condition)} to {_figure(estimate.high, condition)})"
+
+
+def _figure(value: float, condition: Condition) -> str:
+    sign = "+" if condition.needs_baseline else ""
     if condition.scale == "relative":
-        shown = [f"{value:+.1%}" for value in values]
-    elif condition.figure in TIMES:
-        sign = "+" if condition.scale == "change" else ""
-        shown = [f"{value:{sign},.0f} ms" for value in values]
-    elif condition.figure == "cost":
-        sign = "+" if condition.scale == "change" else ""
-        shown = [f"{value:{sign}.6g} USD" for value in values]
-    else:
-        shown = [f"{value:{'+' if condition.scale == 'change' else ''}.3f}" for value in values]
-    return f"{shown[0]} (95% {shown[1]} to {shown[2]})"
+        return f"{value:{sign}.1%}"
+    if condition.figure in TIMES:
+        return f"{value:{sign},.0f} ms"
+    return f"{value:{sign}.6g} USD" if condition.figure == "cost" else f"{value:{sign}.3f}"

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_llmeval.errors import ConfigError
-from pytest_llmeval.judging import requirements_of
-from pytest_llmeval.reports.verdicts import not_met_lines
+from pytest_llmeval.gate import Condition, Gate, hold, parse_conditions
+from pytest_llmeval.options import Options
 
 if TYPE_CHECKING:
-    from pytest_llmeval.options import Options
+    from pytest_llmeval.collector import Collector
     from pytest_llmeval.records import Run
 
 
@@ -23,41 +23,79 @@ class Gating:
     Args:
         options: What was asked for.
         config: pytest's configuration.
-        run: Returns the records so far.
+        collector: Has the records.
 
     Raises:
-        pytest.UsageError: Requirements that cannot be used, or none where the run is to fail for them.
+        pytest.UsageError: Conditions or requirements that cannot be used, or of which there is none.
     """
 
-    def __init__(self, options: Options, config: pytest.Config, run: Callable[[], Run]) -> None:
+    def __init__(self, options: Options, config: pytest.Config, collector: Collector) -> None:
         self._options = options
         self._config = config
-        self._run = run
-        self._lines: list[str] = []
+        self._collector = collector
+        self._conditions: tuple[Condition, ...] = ()
+        self._lines: list[tuple[str, dict[str, bool]]] = []
         try:
-            requirements = requirements_of(options.rootdir, options.require)
+            if options.require or options.require_fail:
+                _check_requirements(options)
+            if options.fail_on[1]:
+                self._conditions = _conditions(*options.fail_on)
+                collector.looks.append(self._gated)
         except ConfigError as exc:
             raise pytest.UsageError(str(exc)) from None
-        if options.require_fail and not requirements:
-            raise pytest.UsageError(
-                "--llm-require-fail: nothing is required. Write --llm-require=max_latency_ms=2000, or "
-                "[tool.llmeval.requirements] in pyproject.toml."
-            )
+
+    def _gated(self, run: Run) -> Run:
+        """Return a run with what became of its conditions."""
+        from pytest_llmeval.measuring import measured_of
+
+        strict = self._options.gate == "strict"
+        measured = measured_of(run, [condition.figure for condition in self._conditions])
+        outcomes = hold(self._conditions, measured, strict=strict)
+        return replace(run, gate=Gate(self._conditions, strict, tuple(measured), tuple(outcomes)))
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Set the exit status."""
-        recommendation = self._run().recommendation
-        if self._options.require_fail and recommendation is not None:
-            self._lines += not_met_lines(recommendation)
-        if self._lines and session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+        from pytest_llmeval.reports.gate import gate_lines
+        from pytest_llmeval.reports.verdicts import not_met_lines
+
+        run = self._collector.run()
+        failing = not_met_lines(run.recommendation) if self._options.require_fail and run.recommendation else []
+        unsure: list[str] = []
+        if run.gate is not None:
+            failed, unsure = gate_lines(run.gate)
+            failing += failed
+        self._lines = [(line, {"yellow": True}) for line in unsure]
+        self._lines += [(line, {"red": True, "bold": True}) for line in failing]
+        if failing and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
         if not self._config.pluginmanager.has_plugin("terminalreporter"):
-            for line in self._lines:
+            for line, _ in self._lines:
                 print(line, file=sys.stderr)  # noqa: T201 - nobody else is there to say it
 
     @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Say why the run failed."""
-        for line in self._lines:
-            terminalreporter.write_line(line, red=True, bold=True)
+        """Say why the run failed, and what may be a reason to fail that nobody can establish."""
+        for line, style in self._lines:
+            terminalreporter.write_line(line, **style)
+
+
+def _check_requirements(options: Options) -> None:
+    from pytest_llmeval.judging import requirements_of
+
+    if not requirements_of(options.rootdir, options.require) and options.require_fail:
+        raise ConfigError(
+            "--llm-require-fail: nothing is required. Write --llm-require=max_latency_ms=2000, or "
+            "[tool.llmeval.requirements] in pyproject.toml."
+        )
+
+
+def _conditions(text: str, source: str) -> tuple[Condition, ...]:
+    conditions = parse_conditions(text, source)
+    changes = [condition.text for condition in conditions if condition.needs_baseline]
+    if changes:
+        raise ConfigError(
+            f"{source}: {', '.join(changes)}: a change needs a run to compare with, and there is none. Write a limit "
+            "on the figure itself: score<0.8, p95>2s."
+        )
+    return tuple(conditions)

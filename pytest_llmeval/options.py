@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 MODES = ("none", "once", "new", "stale", "all", "live")
 SUMMARIES = ("on", "off")
 UNKNOWN_PRICES = ("error", "ignore")
+GATES = ("established", "strict")
 CONCURRENCY = 8
 #: What a report can be, by the end of its file's name.
 REPORT_SUFFIXES = (".jsonl", ".json", ".md", ".csv")
@@ -89,6 +90,17 @@ OPTIONS = (
         ini=False,
     ),
     Option("--llm-require-fail", "fail the run where no candidate meets all requirements", ini=False, switch=True),
+    Option(
+        "--llm-fail-on",
+        "conditions that fail the run, comma-separated: 'score<0.8, pass<0.9, json<0.99, p95>2s, cost>0.01'",
+    ),
+    Option(
+        "--llm-gate",
+        "--llm-fail-on fails the run for what the cases establish (established, default), or also for what may be "
+        "noise and what nobody knows (strict)",
+        default="established",
+        choices=GATES,
+    ),
     Option("--llm-save", "keep this run under a name, to show, merge or compare it later", ini=False),
     Option(
         "--llm-report", "write this run to a file: .jsonl, .json, .md or .csv; may be given several times", many=True
@@ -119,6 +131,8 @@ class Options:
         dry_run: Whether to show what the run would ask and cost, instead of running it.
         require: Requirements that were given as ``key=value``.
         require_fail: Whether the run fails where no candidate meets all requirements.
+        fail_on: Conditions that fail the run, and where they were written; two empty strings without any.
+        gate: ``established`` or ``strict``.
         save: Name under which this run is kept, if it is.
         reports: Files to write this run to.
         run_dir: Folder of the runs that are kept.
@@ -144,6 +158,8 @@ class Options:
     dry_run: bool
     require: tuple[str, ...]
     require_fail: bool
+    fail_on: tuple[str, str]
+    gate: str
     save: str | None
     reports: tuple[Path, ...]
     run_dir: Path
@@ -210,6 +226,8 @@ def read_options(config: pytest.Config) -> Options:
         dry_run=bool(values["llm_dry_run"][0]),
         require=tuple(values["llm_require"][0]),
         require_fail=bool(values["llm_require_fail"][0]),
+        fail_on=(values["llm_fail_on"][0] or "", values["llm_fail_on"][1]),
+        gate=values["llm_gate"][0],
         save=_run_name(*values["llm_save"]),
         reports=_reports(*values["llm_report"], config.invocation_params.dir, config.rootpath),
         run_dir=config.rootpath / values["llm_run_dir"][0],

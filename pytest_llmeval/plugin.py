@@ -75,10 +75,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
         collector = Collector(config, options)
         config.pluginmanager.register(collector, "llmeval_collector")
-        if options.require or options.require_fail:
+        if options.require or options.require_fail or options.fail_on[1]:
             from pytest_llmeval.gating import Gating
 
-            config.pluginmanager.register(Gating(options, config, collector.run), "llmeval_gating")
+            config.pluginmanager.register(Gating(options, config, collector), "llmeval_gating")
         if options.save or options.reports:
             from pytest_llmeval.saving import Saving
 

@@ -16,6 +16,7 @@ from pytest_llmeval.response import Cost, Response
 from pytest_llmeval.runheader import End, Header, Spending
 
 if TYPE_CHECKING:
+    from pytest_llmeval.gate import Gate
     from pytest_llmeval.verdicts import Recommendation
 
 SCHEMA_VERSION = 1
@@ -244,6 +245,7 @@ class Run:
         end: How it ended; None if it was cut, or has not ended.
         remarks: What is to be said of the file or files that it was read from, a sentence each.
         recommendation: What requirements make of it; None if there are none, or nobody has looked yet.
+        gate: What became of the conditions of ``--llm-fail-on``; None without any.
     """
 
     candidates: list[str] = field(default_factory=list)
@@ -255,6 +257,7 @@ class Run:
     remarks: list[str] = field(default_factory=list)
     budget: Spending | None = None
     recommendation: Recommendation | None = None
+    gate: Gate | None = None
 
     @property
     def incomplete(self) -> bool:

@@ -97,6 +97,16 @@ def sample_nodeid(case: str, number: int) -> str:
     return f"{test}-sample{number}]{rest}"
 
 
+def case_key(nodeid: str, candidate: str) -> str:
+    """Return what is the same of a case for all candidates: its node id without that of the candidate.
+
+    >>> case_key("tests/test_x.py::test_x[smol-case1]", "smol")
+    'tests/test_x.py::test_x[case1]'
+    """
+    file, separator, test = nodeid.partition("::")
+    return f"{file}{separator}{without_candidate(test, candidate)}" if separator else without_candidate(file, candidate)
+
+
 @dataclass(slots=True)
 class CaseResult:
     """One case with one candidate, over all of its samples; a test that is not repeated is a case of one sample.
@@ -114,6 +124,7 @@ class CaseResult:
         scores: Mean score by name.
         weight: Weight of the case.
         digests: What was answered, sample by sample, as `Call.digest` has it.
+        tests: The records of its samples.
     """
 
     nodeid: str
@@ -130,6 +141,7 @@ class CaseResult:
     scores: Mapping[str, float]
     weight: float
     digests: tuple[tuple[str | None, ...], ...]
+    tests: Sequence[TestRecord] = ()
 
     @property
     def name(self) -> str:
@@ -207,6 +219,7 @@ def _case(nodeid: str, samples: Sequence[TestRecord]) -> CaseResult:
         scores=first.scores if len(samples) == 1 else _named(samples),
         weight=first.weight,
         digests=tuple([tuple([call.digest for call in test.calls]) for test in samples if test.outcome in VERDICTS]),
+        tests=samples,
     )
 
 

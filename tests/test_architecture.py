@@ -23,7 +23,7 @@ LAYERS = {
     "logic": (
         "pacing cassettes providers prices tariffs recorded bounds ledger budget jsontext checks compare comparators "
         "fieldscores scoring samples projectfiles images casefiles caseyaml caseids caserows datasets templates "
-        "promptfiles questions runs merging schema verdicts gate figures"
+        "promptfiles questions runs merging schema verdicts gate figures measuring"
     ),
     "doing": (
         "workers client collected heirs inventory recordings staleness roster runningtest session readahead outcomes "
@@ -64,7 +64,7 @@ LAZY = (
     "cassettes.dumper cassettes.foreign cassettes.others cassettes.plainyaml providers.openai providers.anthropic "
     "reports.terminal reports.inventory reports.plan session settings collecting collector lifecycle masking repeats "
     "widefixtures hookspecs fetching progress upcoming readahead parametrizing datasets templates budgeting planning "
-    "runs schema saving farworkers kept casefiles caseyaml assembly gating judging reports.sections "
+    "runs schema saving farworkers kept casefiles caseyaml assembly gating judging reports.sections measuring "
     "stats.means stats.power stats.quantities stats.scores stats.signflips"
 )
 

@@ -6,8 +6,10 @@ import re
 from collections.abc import Iterator, Sequence
 from html import escape
 
+from pytest_llmeval.gate import Gate
 from pytest_llmeval.records import Run, TestRecord
 from pytest_llmeval.reports.columns import columns, one_line
+from pytest_llmeval.reports.gate import gate_lines, gate_note
 from pytest_llmeval.reports.notes import notes
 from pytest_llmeval.reports.provenance import origin
 from pytest_llmeval.reports.summary import summarize
@@ -48,6 +50,8 @@ def render(run: Run) -> str:
         parts.append("No test asked a model.\n")
     if run.recommendation is not None:
         parts += _requirements(run.recommendation)
+    if run.gate is not None:
+        parts.append(_gate(run.gate))
     room = MOST_CHARACTERS - sum(map(len, parts)) - 500
     parts += _failures(sorted(run.tests, key=key_of), room)
     parts.append(f"<sub>{text(origin(run))}</sub>\n")
@@ -100,6 +104,13 @@ def _requirements(recommendation: Recommendation) -> Iterator[str]:
         *(f"- {text(heading(candidate, recommendation))}" for candidate in recommendation.candidates),
         *(f"- **{text(label)}**: {text(said)}" for label, said in conclusions(recommendation)),
     ]) + "\n"  # fmt: skip
+
+
+def _gate(gate: Gate) -> str:
+    failing, unsure = gate_lines(gate)
+    sign = "❌" if failing else "✅"
+    lines = [f"- {text(line)}" for line in (*failing[1:], *unsure[1:])]
+    return "\n".join([f"{sign} **gate** {text(gate_note(gate))}\n", *lines, ""])
 
 
 def _failures(tests: Sequence[TestRecord], room: int) -> Iterator[str]:

@@ -12,6 +12,7 @@ from pytest_llmeval.prices import TotalCost
 from pytest_llmeval.records import Run
 from pytest_llmeval.reports.budget import budget_note
 from pytest_llmeval.reports.columns import one_line
+from pytest_llmeval.reports.gate import gate_note
 from pytest_llmeval.reports.summary import CandidateSummary
 from pytest_llmeval.samples import Repeats
 from pytest_llmeval.stats import Interval
@@ -31,6 +32,7 @@ def notes(run: Run, rows: Rows) -> list[Note]:
         *_errors(rows),
         *_repeats(rows),
         *_flaky(rows),
+        *([("gate", gate_note(run.gate))] if run.gate is not None else []),
         *_budget(run),
         *_replayed(rows),
         *_cost(rows),

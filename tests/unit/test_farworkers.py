@@ -34,6 +34,8 @@ def options_at(root: Path, **changes: Any) -> Options:
         dry_run=False,
         require=(),
         require_fail=False,
+        fail_on=("", ""),
+        gate="established",
         save=None,
         reports=(),
         run_dir=root / ".llmeval" / "runs",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from pytest_llmeval.errors import ConfigError
-from pytest_llmeval.gate import FIGURES, MEANINGS, Condition, Estimate, Measured, hold, parse_conditions
+from pytest_llmeval.gate import FIGURES, MEANINGS, Condition, Measured, hold, parse_conditions
+from pytest_llmeval.stats.differences import Estimate
 
 
 @pytest.mark.parametrize(
@@ -112,3 +113,19 @@ def test_an_outcome_names_candidate_figure_and_limit() -> None:
 
 def test_every_figure_is_explained() -> None:
     assert FIGURES.keys() == MEANINGS.keys()
+
+
+def test_a_figure_without_an_interval_is_not_established() -> None:
+    conditions = parse_conditions("p95>2s")
+    few = {"small": {"p95": Measured(Estimate(2400.0, None, None))}}
+    (outcome,) = hold(conditions, few)
+    assert (outcome.fails, outcome.held) == (False, True)
+    assert outcome.text == "small: p95 2,400 ms (too few cases for an interval), limit p95>2s, which may be noise"
+    assert hold(conditions, few, strict=True)[0].fails
+
+
+def test_a_limit_on_a_cost_that_nobody_knows_fails() -> None:
+    unknown = {"small": {"cost": Measured(why="3 calls unpriced")}}
+    (outcome,) = hold(parse_conditions("cost>0.01"), unknown)
+    assert (outcome.fails, outcome.text) == (True, "small: cost is unknown (3 calls unpriced), limit cost>0.01")
+    assert not hold(parse_conditions("cost>10%"), unknown)[0].fails

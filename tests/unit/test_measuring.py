@@ -1,0 +1,88 @@
+"""A run to the figures of a gate."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pytest_llmeval.gate import FIGURES, Measured
+from pytest_llmeval.measuring import measured_of
+from pytest_llmeval.records import Call, Run, TestRecord
+from pytest_llmeval.stats import mean_interval
+
+
+def call(**changes: Any) -> Call:
+    return Call("a", **{"latency_ms": 800.0, "ttft_ms": 100.0, "cost": "0.01", "cost_status": "priced", **changes})
+
+
+def record(n: int, *calls: Call, **changes: Any) -> TestRecord:
+    return TestRecord(f"test_x[a-{n}]", "a", calls=list(calls or [call()]), **{"score": 1.0, **changes})
+
+
+def measured(*tests: TestRecord) -> dict[str, Measured]:
+    found = measured_of(Run(tests=list(tests)))["a"]
+    assert found.keys() == FIGURES.keys()
+    return found
+
+
+def values(found: dict[str, Measured]) -> dict[str, float | None]:
+    return {name: None if each.value is None else each.value.value for name, each in found.items()}
+
+
+def test_each_figure_is_that_of_the_summary() -> None:
+    tests = [record(n, json_checked=1, json_valid=1) for n in range(9)]
+    failed = Call("a", error="no", error_kind="rate_limit")
+    bad = record(9, call(latency_ms=1800.0), failed, outcome="failed", score=0.0, json_checked=1)
+    assert values(measured(*tests, bad)) == pytest.approx({
+        "score": 0.9,
+        "pass": 0.9,
+        "json": 0.9,
+        "availability": 0.95,
+        "p50": 800.0,
+        "p95": 1350.0,
+        "ttft": 100.0,
+        "cost": 0.01,
+    })  # fmt: skip
+
+
+def test_nothing_measured_is_unknown() -> None:
+    nothing = TestRecord("test_x[a]", "a", "error")
+    assert set(values(measured(nothing)).values()) == {None}
+
+
+def test_one_call_without_a_price_makes_the_cost_unknown_and_says_so() -> None:
+    found = measured(record(0), record(1, call(cost=None, cost_status="unknown")))
+    assert found["cost"] == Measured(why="1 call unpriced")
+
+
+def test_repeats_make_no_interval_narrower() -> None:
+    once = [record(n, outcome="passed" if n % 2 else "failed", score=float(n % 2)) for n in range(10)]
+    often = [
+        TestRecord(
+            test.nodeid if number == 1 else f"{test.nodeid[:-1]}-sample{number}]",
+            "a",
+            test.outcome,
+            score=test.score,
+            sample=number,
+            samples=5,
+            calls=test.calls,
+        )
+        for test in once
+        for number in range(1, 6)
+    ]
+    assert measured(*often) == measured(*once)
+    interval = mean_interval([0.0, 1.0] * 5)
+    found = measured(*often)["pass"].value
+    assert interval is not None
+    assert found is not None
+    assert (found.low, found.high) == (interval.low, interval.high)
+
+
+def test_a_tail_that_was_not_seen_has_no_interval() -> None:
+    few = measured(*(record(n, call(latency_ms=800.0 + n)) for n in range(39)))["p95"].value
+    enough = measured(*(record(n, call(latency_ms=800.0 + n)) for n in range(40)))["p95"].value
+    assert few is not None
+    assert few.low is None
+    assert enough is not None
+    assert enough.low is not None
