@@ -31,6 +31,7 @@ def figures_of(run: Run, described: Mapping[str, CandidateInfo]) -> list[Figures
 
 
 def _figures(name: str, tests: Sequence[TestRecord], info: CandidateInfo) -> Figures:
+    counted = [test for test in tests if test.known_failing is None]
     calls = [call for test in tests for call in test.calls]
     answers = [call for call in calls if call.error is None]
     return Figures(
@@ -42,8 +43,8 @@ def _figures(name: str, tests: Sequence[TestRecord], info: CandidateInfo) -> Fig
         answers=len(answers),
         errors=len(calls) - len(answers),
         replayed=sum(call.replayed for call in answers),
-        json_valid=sum(test.json_valid for test in tests),
-        json_checked=sum(test.json_checked for test in tests),
+        json_valid=sum(test.json_valid for test in counted),
+        json_checked=sum(test.json_checked for test in counted),
         longest_tokens=_longest(answers),
         context=info.context,
         hosting="private" if info.hosting == "self-hosted" and info.private else info.hosting,

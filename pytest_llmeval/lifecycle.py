@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_llmeval.outcomes import NOT_RUN, outcome_of
-from pytest_llmeval.plugin import asks
+from pytest_llmeval.plugin import KNOWN_FAILING, asks
 from pytest_llmeval.provenance import candidate_info
 from pytest_llmeval.readahead import ReadAhead
 from pytest_llmeval.repeats import note_sample, selected_samples
@@ -168,6 +168,7 @@ class Lifecycle:
             note_sample(report, test, self._selected[case_nodeid(item.nodeid, test.sample.number)], self._calling)
         if call.when == "teardown" and test.outcome is not None:
             record = self._session.record(test)
+            record.known_failing = item.stash.get(KNOWN_FAILING, None)
             report.llmeval = record.to_json()  # type: ignore[attr-defined]
             if test.candidate is not None and test.candidate.name not in self._told:
                 # Who collects the records may never have seen the test: it may be in another process.

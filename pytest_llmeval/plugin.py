@@ -29,6 +29,7 @@ SESSION = pytest.StashKey["EvalSession"]()
 CANDIDATES = pytest.StashKey[dict[tuple[str, ...], "list[Candidate]"]]()
 ITEMS = pytest.StashKey[list[pytest.Item]]()
 LIFECYCLE: pytest.StashKey[Lifecycle] = pytest.StashKey()
+KNOWN_FAILING = pytest.StashKey[str]()
 
 MARKERS = (
     "llm_models(*names): candidates of this test, instead of --llm-models",
@@ -36,6 +37,8 @@ MARKERS = (
     "system, max_tokens, ...)",
     "llm_repeat(n, min_pass_rate=None): independent samples of this test, instead of --llm-repeat; min_pass_rate: the "
     "share of them that has to pass (0.8), if not each one has to",
+    "llm_known_failing(reason=None, models=(), cases=(), tags=()): run and show this test, but let its failure fail "
+    "nothing and count nowhere; of some candidates, cases or tags alone",
     "llm_params(**request): defaults of `llm.complete` in this test (system, temperature, max_tokens, ...)",
     "llm_cassette(ignore=[]): record and replay what this test asks, though it takes no fixture of pytest-llmeval; "
     "ignore: parts of its requests that make no difference",
@@ -103,6 +106,10 @@ def pytest_report_header(config: pytest.Config) -> str | None:
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> Generator[None]:
     """Run a test once per candidate, candidate by candidate, and once per case, whose samples stand together."""
+    if metafunc.definition.get_closest_marker("llm_known_failing") is not None:
+        from pytest_llmeval.quarantine import check_markers
+
+        check_markers(metafunc.definition)
     chosen = _run_per_candidate(metafunc)
     if "llm_case" in metafunc.fixturenames or metafunc.definition.get_closest_marker("llm_cases"):
         from pytest_llmeval.parametrizing import run_per_case
@@ -149,7 +156,11 @@ def pytest_pycollect_makeitem(collector: pytest.Module | pytest.Class, name: str
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Note which tests there are, before any is deselected."""
+    """Note which tests there are, before any is deselected, and which are known to fail."""
+    if item.get_closest_marker("llm_known_failing") is not None:
+        from pytest_llmeval.quarantine import quarantine
+
+        quarantine(item)
     item.config.stash[ITEMS].append(item)
 
 

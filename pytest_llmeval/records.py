@@ -161,6 +161,8 @@ class TestRecord:
         samples: How many samples of the case were asked for.
         min_pass_rate: Share of the samples that has to pass; None where each has to pass by itself.
         prompts: Files that prompts were read from, relative to the rootdir, with the SHA-256 of each.
+        known_failing: Why the test counts in no figure but calls, times and costs (`llm_known_failing`): the reason,
+            or an empty text; None if it counts.
     """
 
     # pytest collects classes named Test* from modules that import this one.
@@ -191,10 +193,13 @@ class TestRecord:
     samples: int = 1
     min_pass_rate: float | None = None
     prompts: dict[str, str] = field(default_factory=dict)
+    known_failing: str | None = None
 
     def properties(self) -> list[tuple[str, object]]:
         """Return what JUnit XML shows of the test: candidate, score, named scores, latency and cost of its calls."""
         pairs: list[tuple[str, object]] = [("llm_candidate", self.candidate)] if self.candidate else []
+        if self.known_failing is not None:
+            pairs.append(("llm_known_failing", self.known_failing))
         if self.score is not None:
             pairs.append(("llm_score", round(self.score, 6)))
         pairs += [

@@ -169,8 +169,12 @@ def rate_is_met(passes: int, verdicts: int, min_pass_rate: float | None) -> bool
     return passes >= wanted * verdicts - ROUNDING
 
 
-def cases_of(tests: Iterable[TestRecord]) -> list[CaseResult]:
+def cases_of(tests: Iterable[TestRecord], *, known_failing: bool = False) -> list[CaseResult]:
     """Put the samples of each case together, in the order of their first samples.
+
+    Args:
+        tests: The records.
+        known_failing: Whether to return those cases that do not count (`llm_known_failing`), instead of those that do.
 
     >>> [case] = cases_of([TestRecord("test_x[a]", "a", score=1.0, sample=1, samples=2),
     ...                    TestRecord("test_x[a-sample2]", "a", "failed", score=0.5, sample=2, samples=2)])
@@ -179,6 +183,8 @@ def cases_of(tests: Iterable[TestRecord]) -> list[CaseResult]:
     """
     groups: dict[tuple[str, str, int], list[TestRecord]] = {}
     for number, test in enumerate(tests):
+        if (test.known_failing is not None) != known_failing:
+            continue
         # Only samples belong together: of what else has one name, each is a case.
         key = test.candidate, case_nodeid(test.nodeid, test.sample), number if test.sample is None else -1
         groups.setdefault(key, []).append(test)

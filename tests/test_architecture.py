@@ -32,14 +32,14 @@ LAYERS = {
     "output": "reports",
     "pytest side": (
         "hookspecs workerlink collector lifecycle masking parametrizing repeats widefixtures upcoming fetching "
-        "progress budgeting planning saving farworkers assembly gating plugin collecting kept commands cli"
+        "progress budgeting planning saving farworkers assembly gating quarantine plugin collecting kept commands cli"
     ),
 }
 
 #: Who may import what is neither ours nor in the standard library. `plugin` is loaded in every run of every project,
 #: so that nothing in here but pytest may be needed at its import.
 IMPORTERS = {
-    "pytest": "budgeting collecting gating hookspecs lifecycle options parametrizing planning plugin repeats",
+    "pytest": "budgeting collecting gating hookspecs lifecycle options parametrizing planning plugin quarantine repeats",
     "pluggy": "collector farworkers fetching masking progress saving widefixtures workerlink",
     "anyio": "budget",
     "vcr": "cassettes.others",
@@ -65,6 +65,7 @@ LAZY = (
     "reports.terminal reports.inventory reports.plan session settings collecting collector lifecycle masking repeats "
     "widefixtures hookspecs fetching progress upcoming readahead parametrizing datasets templates budgeting planning "
     "runs schema saving farworkers kept casefiles caseyaml assembly gating judging reports.sections measuring "
+    "quarantine "
     "stats.means stats.power stats.quantities stats.scores stats.signflips"
 )
 

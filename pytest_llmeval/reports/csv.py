@@ -71,6 +71,7 @@ def _row(test: TestRecord, scores: Sequence[str], fields: Sequence[str]) -> dict
         "sample": test.sample,
         "samples": test.samples,
         "outcome": test.outcome,
+        "known_failing": test.known_failing is not None,
         "score": data["score"],
         **{f"score_{name}": data["scores"].get(name) for name in scores},
         **{f"field_{name}": data["fields"].get(name) for name in fields},

@@ -32,6 +32,7 @@ def notes(run: Run, rows: Rows) -> list[Note]:
         *_errors(rows),
         *_repeats(rows),
         *_flaky(rows),
+        *_known_failing(rows),
         *([("gate", gate_note(run.gate))] if run.gate is not None else []),
         *_budget(run),
         *_replayed(rows),
@@ -113,6 +114,16 @@ def _flaky(rows: Rows) -> Iterator[Note]:
         if row.repeats is not None and row.repeats.flaky:
             cases = [f"{_clip(case.name)} {case.passes}/{case.verdicts}" for case in row.repeats.flaky]
             yield "flaky", f"{_clip(row.name)}: {_join(cases)}"
+
+
+def _known_failing(rows: Rows) -> Iterator[Note]:
+    for row in rows:
+        failing = [_clip(case.name) for case in row.known_failing if not case.passed]
+        passing = [_clip(case.name) for case in row.known_failing if case.passed]
+        if failing:
+            yield "known failing", f"{_clip(row.name)}: {_join(failing)}, not counted"
+        if passing:
+            yield "known failing", f"{_clip(row.name)}: {_join(passing)} now passed: take llm_known_failing away?"
 
 
 def _budget(run: Run) -> Iterator[Note]:

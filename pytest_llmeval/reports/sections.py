@@ -25,7 +25,7 @@ def sections(
 def _requirements(screen: Screen, recommendation: Recommendation, *, brief: bool) -> None:
     found = conclusions(recommendation)
     if brief:
-        screen.notes(found[:1])
+        screen.notes(found[:1], after_table=False)
         return
     for candidate in recommendation.candidates:
         screen.line(heading(candidate, recommendation))
@@ -35,5 +35,4 @@ def _requirements(screen: Screen, recommendation: Recommendation, *, brief: bool
                 for verdict in candidate.verdicts
             ]
         )
-    screen.line("")
     screen.notes(found)

@@ -38,6 +38,7 @@ class CandidateSummary:
         score: Mean score of the cases by their weights, repeats averaged first, with its 95% interval; None if no case
             has a score.
         scores: The same by name, without the unnamed one.
+        known_failing: Cases that are known to fail, and do not count as cases.
         passed, tests: Cases that passed, of all that ran and were not skipped; a test that is not repeated is a case.
         other_errors: Tests without a verdict though no call failed: the setup did, or the recording.
         json_valid, json_checked: Answers that were valid JSON, of those that were checked.
@@ -76,6 +77,7 @@ class CandidateSummary:
     schema_in_prompt: int = 0
     models: Counter[str] = field(default_factory=Counter)
     weights: tuple[float, float] | None = None
+    known_failing: Sequence[CaseResult] = ()
     repeats: Repeats | None = None
 
     @property
@@ -92,7 +94,8 @@ def summarize(run: Run) -> list[CandidateSummary]:
 def _summary(name: str, tests: Sequence[TestRecord]) -> CandidateSummary:
     calls = [call for test in tests for call in test.calls]
     answers = [call for call in calls if call.error is None]
-    cases = cases_of(tests)
+    cases, known_failing = cases_of(tests), cases_of(tests, known_failing=True)
+    counted = [test for test in tests if test.known_failing is None]
     weights = {case.weight for case in cases if case.score is not None}
     days = [call.recorded_at[:10] for call in answers if call.replayed and call.recorded_at]
     return CandidateSummary(
@@ -101,9 +104,9 @@ def _summary(name: str, tests: Sequence[TestRecord]) -> CandidateSummary:
         scores=_named_scores(cases),
         passed=sum(case.passed for case in cases),
         tests=sum(case.ran > 0 for case in cases),
-        other_errors=sum(test.outcome == "error" and not any(call.error for call in test.calls) for test in tests),
-        json_valid=sum(test.json_valid for test in tests),
-        json_checked=sum(test.json_checked for test in tests),
+        other_errors=sum(test.outcome == "error" and not any(call.error for call in test.calls) for test in counted),
+        json_valid=sum(test.json_valid for test in counted),
+        json_checked=sum(test.json_checked for test in counted),
         answers=len(answers),
         call_errors=Counter(call.error_kind or "unknown" for call in calls if call.error is not None),
         latency=_latency(answers),
@@ -117,6 +120,7 @@ def _summary(name: str, tests: Sequence[TestRecord]) -> CandidateSummary:
         schema_in_prompt=sum(call.schema_mode == "prompt" for call in answers),
         models=Counter(call.model for call in answers if call.model),
         weights=(min(weights), max(weights)) if len(weights) > 1 else None,
+        known_failing=known_failing,
         repeats=repeats_of(cases),
     )
 

@@ -51,10 +51,7 @@ def render_summary(run: Run, *, width: int, color: bool, brief: bool = False, en
         screen.table(names, [_brief(column) for column in columns(rows) if column.brief is not None], head=False)
     else:
         screen.table(names, columns(rows), head=True)
-        found = notes(run, rows)
-        if found:
-            screen.line("")
-            screen.notes(found)
+        screen.notes(notes(run, rows))
     return screen.text()
 
 
@@ -101,8 +98,15 @@ class Screen:
             table.add_row(Text(name), *(Text(column.cells[i], style=_style(column, i)) for column in shown))
         self._console.print(table)
 
-    def notes(self, lines: Sequence[Note]) -> None:
-        """Print the notes: labels in one column, texts wrapped beside them."""
+    def notes(self, lines: Sequence[Note], *, after_table: bool = True) -> None:
+        """Print the notes: labels in one column, texts wrapped beside them.
+
+        Args:
+            lines: Label and text; a label that is that of the line before is left out.
+            after_table: Whether to leave a line blank before.
+        """
+        if not lines:
+            return
         grid = Table.grid(padding=(0, GAP, 0, 0), pad_edge=False)
         grid.add_column(no_wrap=True)
         grid.add_column(overflow="fold")
@@ -111,6 +115,8 @@ class Screen:
             style = "red" if label == "errors" else "dim"
             grid.add_row(Text("" if label == previous else label, style=style), Text(self._plain(text)))
             previous = label
+        if after_table:
+            self._console.print()
         self._console.print(grid)
 
     def grid(self, rows: Sequence[Sequence[tuple[str, str]]]) -> None:
