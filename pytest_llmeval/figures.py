@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from pytest_llmeval.prices import total_cost
 from pytest_llmeval.records import Call, Run, TestRecord
 from pytest_llmeval.runheader import CandidateInfo
-from pytest_llmeval.samples import cases_of, score_of
+from pytest_llmeval.samples import CaseResult, cases_of, score_of
 from pytest_llmeval.verdicts import Figures
 
 
@@ -23,7 +23,7 @@ def figures_of(run: Run, described: Mapping[str, CandidateInfo]) -> list[Figures
     >>> run = Run(tests=[TestRecord("test_x[a]", "a", score=1.0, calls=[Call("a", latency_ms=850.0, cost="0.01")])])
     >>> [figures] = figures_of(run, {"a": CandidateInfo("a", hosting="api")})
     >>> figures.quality.mean, figures.p95_ms, figures.call_costs, figures.hosting
-    (1.0, 850.0, (0.01,), 'api')
+    (1.0, 850.0, ((0.01,),), 'api')
     """
     return [
         _figures(name, tests, described.get(name, CandidateInfo(name))) for name, tests in run.by_candidate().items()
@@ -31,24 +31,32 @@ def figures_of(run: Run, described: Mapping[str, CandidateInfo]) -> list[Figures
 
 
 def _figures(name: str, tests: Sequence[TestRecord], info: CandidateInfo) -> Figures:
-    counted = [test for test in tests if test.known_failing is None]
+    counted = cases_of(tests)
+    cases = [*counted, *cases_of(tests, known_failing=True)]
     calls = [call for test in tests for call in test.calls]
     answers = [call for call in calls if call.error is None]
     return Figures(
         name=name,
-        quality=score_of(cases_of(tests)),
+        quality=score_of(counted),
         cost=total_cost(calls),
-        call_costs=tuple(float(call.cost) for call in calls if call.cost is not None),
-        latencies_ms=tuple(call.latency_ms for call in answers if call.latency_ms is not None),
+        call_costs=_by_case(cases, lambda call: None if call.cost is None else float(call.cost)),
+        latencies_ms=_by_case(cases, lambda call: None if call.error is not None else call.latency_ms),
         answers=len(answers),
         errors=len(calls) - len(answers),
         replayed=sum(call.replayed for call in answers),
-        json_valid=sum(test.json_valid for test in counted),
-        json_checked=sum(test.json_checked for test in counted),
+        json_valid=sum(test.json_valid for case in counted for test in case.tests),
+        json_checked=sum(test.json_checked for case in counted for test in case.tests),
         longest_tokens=_longest(answers),
         context=info.context,
         hosting="private" if info.hosting == "self-hosted" and info.private else info.hosting,
     )
+
+
+def _by_case(cases: Iterable[CaseResult], of_call: Callable[[Call], float | None]) -> tuple[tuple[float, ...], ...]:
+    """Return what the calls of each case have, of the cases that have any."""
+    found = (tuple(of_call(call) for test in case.tests for call in test.calls) for case in cases)
+    known = (tuple(value for value in values if value is not None) for values in found)
+    return tuple(values for values in known if values)
 
 
 def _longest(answers: Sequence[Call]) -> int | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from statistics import fmean
 from typing import TYPE_CHECKING, Literal
 
 from pytest_llmeval.prices import TotalCost, format_usd
@@ -37,8 +38,8 @@ class Figures:
         name: Name of the candidate.
         quality: Mean score with its interval; None without a score.
         cost: Of all its calls.
-        call_costs: USD of each call whose cost is known.
-        latencies_ms: Of each answer.
+        call_costs: USD of the calls whose cost is known, by case.
+        latencies_ms: Of the answers, by case.
         answers, errors: Calls that got an answer, and calls that got none.
         replayed: Answers from recordings, which keep no calls that failed for a time.
         json_valid, json_checked: Answers that were valid JSON, of those that were checked.
@@ -51,8 +52,8 @@ class Figures:
     name: str
     quality: Interval | None = None
     cost: TotalCost = NO_COST
-    call_costs: Sequence[float] = ()
-    latencies_ms: Sequence[float] = ()
+    call_costs: Sequence[Sequence[float]] = ()
+    latencies_ms: Sequence[Sequence[float]] = ()
     answers: int = 0
     errors: int = 0
     replayed: int = 0
@@ -70,7 +71,7 @@ class Figures:
     @property
     def p95_ms(self) -> float | None:
         """95th percentile of the latency in milliseconds."""
-        return percentile(self.latencies_ms, 95)
+        return percentile([ms for case in self.latencies_ms for ms in case], 95)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +182,7 @@ def _latency(figures: Figures, limit: float) -> Verdict:
         return Verdict(key, "unknown", "no latency was measured", established=False)
     met = p95 <= limit
     # The 95th percentile is below the limit exactly where at most 5% of all answers are slower than it.
-    slower = mean_interval([float(ms > limit) for ms in figures.latencies_ms]) or _NOTHING
+    slower = mean_interval([fmean(ms > limit for ms in case) for case in figures.latencies_ms]) or _NOTHING
     established = slower.high <= SLOW_SHARE if met else slower.low > SLOW_SHARE
     sign = "<=" if met else ">"
     return Verdict(key, _status(met), f"p95 {_ms(p95)} {sign} {_ms(limit)}", established)
@@ -194,7 +195,7 @@ def _cost(figures: Figures, limit: Decimal) -> Verdict:
         return Verdict(key, "unknown", f"cost unknown ({why})", established=False)
     met = cost <= limit
     shown = "free" if figures.cost.is_free else format_usd(cost)
-    spread = _spread(figures.call_costs)
+    spread = _spread([fmean(costs) for costs in figures.call_costs])
     established = float(cost) + spread <= float(limit) if met else float(cost) - spread > float(limit)
     return Verdict(key, _status(met), f"{shown} {'<=' if met else '>'} {format_usd(limit)} a request", established)
 

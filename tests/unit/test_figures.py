@@ -31,9 +31,9 @@ def test_calls_and_checks_are_counted() -> None:
     )
     assert (found.answers, found.errors, found.replayed) == (2, 1, 1)
     assert (found.json_valid, found.json_checked) == (1, 2)
-    assert found.latencies_ms == (800.0, 900.0)
+    assert found.latencies_ms == ((800.0, 900.0),)
     assert found.cost == TotalCost(Decimal("0.02"), priced=2)
-    assert found.call_costs == (0.01, 0.01)
+    assert found.call_costs == ((0.01, 0.01),)
 
 
 def test_samples_of_a_case_are_averaged_before_cases_are() -> None:

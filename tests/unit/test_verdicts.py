@@ -17,8 +17,8 @@ GOOD = Figures(
     "good",
     quality=Interval(0.92, 0.90, 0.94),
     cost=TotalCost(Decimal("0.50"), priced=100),
-    call_costs=(0.005,) * 100,
-    latencies_ms=(900.0,) * 100,
+    call_costs=((0.005,),) * 100,
+    latencies_ms=((900.0,),) * 100,
     answers=4000,
     json_valid=100,
     json_checked=100,
@@ -108,13 +108,20 @@ def test_a_case_that_is_longer_than_what_was_said_to_be_needed_counts() -> None:
 
 
 def test_a_figure_on_the_right_side_by_chance_is_met_but_not_established() -> None:
-    unsure = replace(GOOD, quality=Interval(0.86, 0.79, 0.92), answers=40, latencies_ms=(900.0,) * 20)
+    unsure = replace(GOOD, quality=Interval(0.86, 0.79, 0.92), answers=40, latencies_ms=((900.0,),) * 20)
     wanted = Requirements(min_quality_score=0.85, availability=0.99, max_latency_ms=1000)
     found = recommend([unsure], wanted)
     assert found.best is not None
     assert found.best.meets_all
     assert [verdict.key for verdict in found.best.unsure] == ["max_latency_ms", "min_quality_score", "availability"]
     assert all(verdict.established for verdict in recommend([GOOD], wanted).candidates[0].verdicts)
+
+
+def test_repeats_of_few_cases_establish_no_more_than_the_cases_do() -> None:
+    repeated = replace(GOOD, latencies_ms=((900.0,) * 20,) * 5, call_costs=((0.001, 0.009),) * 5)
+    assert not only(repeated, max_latency_ms=1000).established
+    assert only(repeated, max_cost_per_request="0.0051").established
+    assert only(GOOD, max_latency_ms=1000).established
 
 
 def test_a_replay_cannot_establish_an_availability() -> None:
@@ -124,7 +131,7 @@ def test_a_replay_cannot_establish_an_availability() -> None:
 
 
 def test_costs_that_vary_establish_less_than_equal_ones() -> None:
-    varying = replace(GOOD, call_costs=tuple(0.001 + 0.001 * (i % 9) for i in range(20)))
+    varying = replace(GOOD, call_costs=tuple((0.001 + 0.001 * (i % 9),) for i in range(20)))
     assert only(GOOD, max_cost_per_request="0.0051").established
     assert not only(varying, max_cost_per_request="0.0051").established
 
@@ -148,7 +155,7 @@ def test_of_equally_cheap_ones_the_better_one_comes_first() -> None:
 
 
 def test_a_candidate_is_dominated_by_one_that_is_no_worse_in_anything_and_better_in_something() -> None:
-    slower = replace(GOOD, name="slower", latencies_ms=(2000.0,) * 100)
+    slower = replace(GOOD, name="slower", latencies_ms=((2000.0,),) * 100)
     trade = replace(slower, name="trade", quality=Interval(0.99, 0.98, 1.0))
     unknown = replace(slower, name="unknown", cost=TotalCost(Decimal(0), unpriced=1))
     found = recommend([GOOD, slower, trade, unknown, replace(GOOD, name="twin")], Requirements())
