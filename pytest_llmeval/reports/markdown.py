@@ -9,6 +9,7 @@ from html import escape
 from pytest_llmeval.gate import Gate
 from pytest_llmeval.records import Run, TestRecord
 from pytest_llmeval.reports.columns import columns, one_line
+from pytest_llmeval.reports.fields import MOST_FIELDS, MOST_TABLES, FieldTable, field_notes, field_tables, mean_text
 from pytest_llmeval.reports.gate import gate_lines, gate_note
 from pytest_llmeval.reports.notes import notes
 from pytest_llmeval.reports.provenance import origin
@@ -48,6 +49,7 @@ def render(run: Run) -> str:
         parts += ["\n".join(table) + "\n", *_notes(run)]
     else:
         parts.append("No test asked a model.\n")
+    parts += _fields(field_tables(run))
     if run.recommendation is not None:
         parts += _requirements(run.recommendation)
     if run.gate is not None:
@@ -90,6 +92,18 @@ def _notes(run: Run) -> Iterator[str]:
     lines = [f"- **{text(label)}**: {text(said)}" for label, said in notes(run, summarize(run))]
     if lines:
         yield "\n".join(lines) + "\n"
+
+
+def _fields(tables: Sequence[FieldTable]) -> Iterator[str]:
+    if tables:
+        yield "### Fields\n"
+    for table in tables[:MOST_TABLES]:
+        heads = [text(table.test) if len(tables) > 1 else "field", *map(text, table.candidates)]
+        rows = [f"| {' | '.join(heads)} |", "|---" + "|--:" * len(table.candidates) + "|"]
+        for name, means in table.fields[:MOST_FIELDS]:
+            rows.append(f"| {' | '.join([text(name), *map(mean_text, means)])} |")
+        yield "\n".join(rows) + "\n"
+        yield "\n".join(f"- **{label}**: {text(said)}" for label, said in field_notes(table)) + "\n"
 
 
 def _requirements(recommendation: Recommendation) -> Iterator[str]:

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pytest_llmeval.records import Run
-from pytest_llmeval.reports.terminal import Screen, render_summary
+from pytest_llmeval.reports.fields import (
+    MOST_FIELDS,
+    MOST_TABLES,
+    ROUNDING,
+    FieldTable,
+    field_notes,
+    field_tables,
+    mean_text,
+)
+from pytest_llmeval.reports.terminal import NARROWEST, Screen, render_summary
 from pytest_llmeval.reports.verdicts import conclusions, heading, verdict_text
 from pytest_llmeval.verdicts import Recommendation
 
+#: Below which mean score a field is shown how.
+HEAT = ((0.5, "bold red"), (0.8, "yellow"), (1 - ROUNDING, ""))
 STYLES = {"met": "green", "not met": "red", "unknown": "yellow"}
 
 
@@ -15,11 +28,35 @@ def sections(
 ) -> list[tuple[str, str]]:
     """Return the sections that say anything of a run; the arguments are those of `render_summary`."""
     found = [("LLM evaluation", render_summary(run, width=width, color=color, brief=brief, encoding=encoding))]
+    tables = [] if brief else field_tables(run)
+    if tables:
+        screen = Screen(max(width, NARROWEST), color, encoding)
+        _fields(screen, tables)
+        found.append(("LLM fields", screen.text()))
     if run.recommendation is not None:
-        screen = Screen(width, color, encoding)
+        screen = Screen(max(width, NARROWEST), color, encoding)
         _requirements(screen, run.recommendation, brief=brief)
         found.append(("LLM requirements", screen.text()))
     return [(title, text) for title, text in found if text]
+
+
+def _fields(screen: Screen, tables: Sequence[FieldTable]) -> None:
+    for number, table in enumerate(tables[:MOST_TABLES]):
+        if len(tables) > 1:
+            screen.line(("\n" if number else "") + table.test)
+        rows = [
+            (name, [(mean_text(mean), _heat(mean)) for mean in means]) for name, means in table.fields[:MOST_FIELDS]
+        ]
+        screen.matrix("field", table.candidates, rows)
+        screen.notes(field_notes(table))
+    if len(tables) > MOST_TABLES:
+        screen.line(f"... and {len(tables) - MOST_TABLES} more tests with fields that were missed")
+
+
+def _heat(mean: float | None) -> str:
+    if mean is None:
+        return "dim"
+    return next((style for limit, style in HEAT if mean < limit), "green")
 
 
 def _requirements(screen: Screen, recommendation: Recommendation, *, brief: bool) -> None:

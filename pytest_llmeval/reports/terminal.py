@@ -22,6 +22,8 @@ NAME_HEAD = "candidate"
 #: A name is shortened down to this before a column goes that is not optional.
 NAME_WIDTH = 24
 NARROWEST = 20
+#: Cells that the name of a column takes at least, where there are several.
+HEAD_WIDTH = 12
 
 # Rules in the fourth row stand between the heading and the body; the rest of the frame is left out.
 RULE = Box("    \n    \n ── \n    \n    \n    \n    \n    \n")
@@ -82,6 +84,15 @@ class Screen:
         names = [self._plain(name) for name in names]
         built = [replace(column, cells=tuple(map(self._plain, column.cells))) for column in built]
         shown, room = _fit(names, built, self._width, head=head)
+        table = self._framed(NAME_HEAD, head=head)
+        for column in shown:
+            table.add_column(column.head, justify="right", no_wrap=True, vertical="bottom")
+        for i, name in enumerate(shorten_names(names, room, "~" if self._ascii else "…")):
+            table.add_row(Text(name), *(Text(column.cells[i], style=_style(column, i)) for column in shown))
+        self._console.print(table)
+
+    def _framed(self, corner: str, *, head: bool = True) -> Table:
+        """Return a table with its first column."""
         table = Table(
             box=(ASCII_RULE if self._ascii else RULE) if head else None,
             show_header=head,
@@ -91,12 +102,8 @@ class Screen:
             pad_edge=False,
             header_style="none",
         )
-        table.add_column(NAME_HEAD, no_wrap=True, vertical="bottom")
-        for column in shown:
-            table.add_column(column.head, justify="right", no_wrap=True, vertical="bottom")
-        for i, name in enumerate(shorten_names(names, room, "~" if self._ascii else "…")):
-            table.add_row(Text(name), *(Text(column.cells[i], style=_style(column, i)) for column in shown))
-        self._console.print(table)
+        table.add_column(corner, no_wrap=True, vertical="bottom")
+        return table
 
     def notes(self, lines: Sequence[Note], *, after_table: bool = True) -> None:
         """Print the notes: labels in one column, texts wrapped beside them.
@@ -128,6 +135,32 @@ class Screen:
         for row in rows:
             grid.add_row(*(Text(self._plain(text), style=style) for text, style in row))
         self._console.print(grid)
+
+    def matrix(self, corner: str, heads: Sequence[str], rows: Sequence[tuple[str, Sequence[tuple[str, str]]]]) -> None:
+        """Print cells with their styles, by row and column; columns that do not fit stand in a table below.
+
+        Args:
+            corner: Heading of the rows' names.
+            heads: Names of the columns.
+            rows: Name of each row, and its cells.
+        """
+        names = [self._plain(name) for name, _ in rows]
+        widest = min(max(cell_len(name) for name in [corner, *names]), max(self._width // 2, len(corner)))
+        ellipsis = "~" if self._ascii else "…"
+        names = shorten_names(names, widest, ellipsis)
+        fit = max(1, (self._width - widest) // (GAP + HEAD_WIDTH))
+        for start in range(0, len(heads), fit):
+            part = [self._plain(head) for head in heads[start : start + fit]]
+            if start:
+                self._console.print()
+            room = (self._width - widest) // len(part) - GAP
+            table = self._framed(corner)
+            for head in shorten_names(part, max(room, 4), ellipsis):
+                table.add_column(Text(head), justify="right", no_wrap=True)
+            for name, (_, cells) in zip(names, rows, strict=True):
+                shown = (Text(self._plain(text), style=style) for text, style in cells[start : start + fit])
+                table.add_row(Text(name), *shown)
+            self._console.print(table)
 
     def line(self, text: str) -> None:
         """Print a text by itself, wrapped."""
