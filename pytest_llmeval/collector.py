@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from pytest_llmeval.records import Run
     from pytest_llmeval.repeats import CaseReports
 
+#: Variables by which GitHub Actions says that it is there.
+GITHUB = ("GITHUB_STEP_SUMMARY", "GITHUB_ACTIONS")
+
 hookimpl = pluggy.HookimplMarker("pytest")
 
 
@@ -49,6 +52,8 @@ class Collector:
         if hasattr(report, "llmeval_candidate"):
             self._described[report.llmeval_candidate["name"]] = report.llmeval_candidate
         if record is not None:
+            if not self._records and any(os.environ.get(name) for name in GITHUB):
+                self._register_actions(report)
             if not self._records and self._tests is not None:
                 from pytest_llmeval.progress import register_reports
 
@@ -57,6 +62,14 @@ class Collector:
             self._run = None
         if hasattr(report, "llmeval_sample"):
             self._cases.take(report)
+
+    def _register_actions(self, report: pytest.TestReport) -> None:
+        from pytest_llmeval.actions import Actions
+
+        actions = Actions(self._options, self.run)
+        self._config.pluginmanager.register(actions, "llmeval_actions")
+        # Who registers while a hook is called is not called for it.
+        actions.pytest_runtest_logreport(report)
 
     @cached_property
     def _cases(self) -> CaseReports:

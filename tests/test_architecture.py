@@ -32,15 +32,18 @@ LAYERS = {
     "output": "reports",
     "pytest side": (
         "hookspecs workerlink collector lifecycle masking parametrizing repeats widefixtures upcoming fetching "
-        "progress budgeting planning saving farworkers assembly gating quarantine plugin collecting kept commands cli"
+        "progress budgeting planning saving farworkers assembly gating quarantine actions plugin collecting kept "
+        "commands cli"
     ),
 }
 
 #: Who may import what is neither ours nor in the standard library. `plugin` is loaded in every run of every project,
 #: so that nothing in here but pytest may be needed at its import.
 IMPORTERS = {
-    "pytest": "budgeting collecting gating hookspecs lifecycle options parametrizing planning plugin quarantine repeats",
-    "pluggy": "collector farworkers fetching masking progress saving widefixtures workerlink",
+    "pytest": (
+        "budgeting collecting gating hookspecs lifecycle options parametrizing planning plugin quarantine repeats"
+    ),
+    "pluggy": "actions collector farworkers fetching masking progress saving widefixtures workerlink",
     "anyio": "budget",
     "vcr": "cassettes.others",
     "yaml": "caseyaml cassettes.dumper cassettes.foreign cassettes.leaves cassettes.plainyaml",

@@ -73,7 +73,7 @@ def test_one_that_passes_is_told_and_fails_nothing_even_where_xfail_is_strict(pr
 def test_some_cases_tags_or_candidates_alone_are_known_to_fail(
     project: Project, arguments: str, passed: int, failed: int, xfailed: int
 ) -> None:
-    cases = [{"id": "good"}, {"id": "late", "tags": ["dates"]}, {"id": "odd"}]
+    cases: list[dict[str, object]] = [{"id": "good"}, {"id": "late", "tags": ["dates"]}, {"id": "odd"}]
     project.write("\n".join(json.dumps({"input": each["id"], **each}) for each in cases), "cases.jsonl")
     project.write(CASES.format(arguments=arguments))
     project.run().assert_outcomes(passed=passed, xpassed=1 - passed, failed=failed, xfailed=xfailed)
