@@ -167,10 +167,10 @@ class Collector:
     def run(self) -> Run:
         """Return the records gathered so far."""
         if self._run is None:
-            run = self._judged(self._gathered())
+            # Those who look may ask for the run themselves.
+            self._run = self._judged(self._gathered())
             for look in self.looks:
-                run = look(run)
-            self._run = run
+                self._run = look(self._run)
         return self._run
 
     def _gathered(self) -> Run:

@@ -162,12 +162,14 @@ class Gate:
         strict: Whether a figure on the failing side is enough.
         candidates: Who was held against them.
         outcomes: Those that hold for a candidate, or of which nobody can tell.
+        left_out: Conditions of the configuration that were not looked at, since there is nothing to compare with.
     """
 
     conditions: tuple[Condition, ...]
     strict: bool = False
     candidates: tuple[str, ...] = ()
     outcomes: tuple[Outcome, ...] = ()
+    left_out: tuple[Condition, ...] = ()
 
     @property
     def failing(self) -> list[Outcome]:

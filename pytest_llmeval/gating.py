@@ -33,13 +33,14 @@ class Gating:
         self._options = options
         self._config = config
         self._collector = collector
-        self._conditions: tuple[Condition, ...] = ()
+        self._conditions: list[Condition] = []
+        self._left_out: list[Condition] = []
         self._lines: list[tuple[str, dict[str, bool]]] = []
         try:
             if options.require or options.require_fail:
                 _check_requirements(options)
             if options.fail_on[1]:
-                self._conditions = _conditions(*options.fail_on)
+                self._conditions, self._left_out = _conditions(*options.fail_on)
                 collector.looks.append(self._gated)
         except ConfigError as exc:
             raise pytest.UsageError(str(exc)) from None
@@ -51,7 +52,8 @@ class Gating:
         strict = self._options.gate == "strict"
         measured = measured_of(run, [condition.figure for condition in self._conditions])
         outcomes = hold(self._conditions, measured, strict=strict)
-        return replace(run, gate=Gate(self._conditions, strict, tuple(measured), tuple(outcomes)))
+        gate = Gate(tuple(self._conditions), strict, tuple(measured), tuple(outcomes), tuple(self._left_out))
+        return replace(run, gate=gate)
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
@@ -90,12 +92,14 @@ def _check_requirements(options: Options) -> None:
         )
 
 
-def _conditions(text: str, source: str) -> tuple[Condition, ...]:
+def _conditions(text: str, source: str) -> tuple[list[Condition], list[Condition]]:
+    """Return the conditions that can be looked at, and those on changes where there is nothing to compare with."""
     conditions = parse_conditions(text, source)
-    changes = [condition.text for condition in conditions if condition.needs_baseline]
-    if changes:
+    changes = [condition for condition in conditions if condition.needs_baseline]
+    if changes and source == "--llm-fail-on":
         raise ConfigError(
-            f"{source}: {', '.join(changes)}: a change needs a run to compare with, and there is none. Write a limit "
-            "on the figure itself: score<0.8, p95>2s."
+            f"{source}: {', '.join(condition.text for condition in changes)}: a change needs a run to compare with, "
+            "and there is none. Write a limit on the figure itself: score<0.8, p95>2s."
         )
-    return tuple(conditions)
+    # What stands in the configuration is for every run, also for those that compare with nothing.
+    return [condition for condition in conditions if condition not in changes], changes

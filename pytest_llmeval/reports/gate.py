@@ -44,6 +44,9 @@ def gate_note(gate: Gate) -> str:
     'passed: pass<0.9, p95>2s'
     """
     conditions = ", ".join(condition.text for condition in gate.conditions)
-    if not gate.candidates:
-        return f"nothing was measured: {conditions}"
-    return f"{'failed' if gate.failing else 'passed'}{', strictly' * gate.strict}: {conditions}"
+    left_out = ", ".join(condition.text for condition in gate.left_out)
+    without = f"no run to compare with, so not looked at: {left_out}" if left_out else ""
+    if not conditions:
+        return without
+    said = "failed" if gate.failing else "passed" if gate.candidates else "nothing was measured"
+    return "; ".join(filter(None, (f"{said}{', strictly' * gate.strict}: {conditions}", without)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pytest_llmeval import load_run
-from tests.integration.conftest import Project
+from tests.integration.conftest import CHAT, Project
 
 TESTS = """
 import pytest
@@ -59,7 +59,7 @@ def test_what_may_be_noise_fails_a_strict_gate_alone(passing: Project) -> None:
 
 def test_a_gate_can_stand_in_the_configuration_and_the_command_line_goes_before(passing: Project) -> None:
     passing.write('[tool.pytest.ini_options]\nllm_fail_on = "score<0.95"\nllm_gate = "strict"\n', "pyproject.toml")
-    passing.add_model("chat", 'model = "openai:chat"\nprices = { input = 1.0, output = 10.0 }')
+    passing.add_model("chat", CHAT)
     assert passing.run().ret == 1
     assert passing.run("--llm-fail-on=score<0.5").ret == 0
 
@@ -105,3 +105,11 @@ def test_the_markdown_report_has_the_gate(passing: Project) -> None:
     text = (passing.path / "run.md").read_text(encoding="utf-8")
     assert "❌ **gate** failed: score&lt;0.95" in text
     assert "- chat: score 0.600 (95% 0.333 to 0.818), limit score&lt;0.95" in text
+
+
+def test_conditions_on_changes_in_the_configuration_are_left_out_where_nothing_is_compared(passing: Project) -> None:
+    passing.write('[tool.pytest.ini_options]\nllm_fail_on = "score<-0.02, score<0.5"\n', "pyproject.toml")
+    passing.add_model("chat", CHAT)
+    result = passing.run()
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["gate  passed: score<0.5; no run to compare with, so not looked at: score<-0.02"])
