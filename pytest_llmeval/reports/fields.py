@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from statistics import fmean
 
 from pytest_llmeval.records import Run
@@ -107,8 +108,13 @@ def _of_case(case: CaseResult) -> dict[str, float]:
     scores: dict[str, list[float]] = {}
     for test in case.tests:
         for name, score in test.fields.items():
-            scores.setdefault(INDEX.sub("[]", name), []).append(score)
-    return {name: fmean(values) for name, values in scores.items()}
+            scores.setdefault(_field(name), []).append(score)
+    return {name: fmean(values) if len(values) > 1 else values[0] for name, values in scores.items()}
+
+
+@lru_cache(maxsize=4096)
+def _field(path: str) -> str:
+    return INDEX.sub("[]", path)
 
 
 def _worst(candidate: str, cases: Sequence[CaseResult], most: int) -> Iterator[WorstCase]:
