@@ -154,7 +154,7 @@ def with_provenance(run: Run, header: Header, known: Mapping[str, CandidateInfo]
 
 
 def context_of(info: CandidateInfo) -> int | None:
-    """Return how many tokens a candidate can hold: as the user says, as published, or as the catalog has it.
+    """Return how many tokens a candidate can hold: as the user, the catalog, or genai-prices has it.
 
     At an address of the user's own a model may be served with less: there, only the user knows.
 
@@ -168,7 +168,7 @@ def context_of(info: CandidateInfo) -> int | None:
     from pytest_llmeval.catalog import load_catalog
 
     listed = (model.context for model in load_catalog() if model.id == f"{info.provider}:{info.model}")
-    return context_window(billing, info.model) or next(listed, None)
+    return next(listed, None) or context_window(billing, info.model)
 
 
 def prices_used(tests: Iterable[TestRecord], known: Mapping[str, CandidateInfo]) -> list[PriceUsed]:

@@ -23,8 +23,8 @@ class CandidateInfo:
             ``free`` if declared so; null if published ones are taken.
         structured_output: How a schema is asked for: ``auto``, ``native`` or ``prompt``.
         private: Whether its address is one of this machine or of a private network; null if only its provider knows.
-        context: Tokens that the model can hold: as the settings say, as published, or as the catalog `reference` says;
-            null if none of them knows.
+        context: Tokens that the model can hold, as the settings, the catalog `reference` or genai-prices has it; null
+            if none of them knows.
     """
 
     name: str

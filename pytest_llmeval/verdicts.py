@@ -213,7 +213,7 @@ def _context(figures: Figures, limit: int) -> Verdict:
     key, context, longest = "context_needed", figures.context, figures.longest_tokens or 0
     needed = max(limit, longest)
     if context is None:
-        return Verdict(key, "unknown", "no catalog knows the context", established=False)
+        return Verdict(key, "unknown", "no catalog knows its context; set `context` for the model", established=False)
     met = context >= needed
     of = " of the longest case" if longest > limit else ""
     return Verdict(key, _status(met), f"context {context:,} {'>=' if met else '<'} {needed:,} tokens{of}")

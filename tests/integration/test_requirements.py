@@ -58,6 +58,12 @@ def test_options_go_over_the_settings_key_by_key(two: Project) -> None:
     assert any(line.startswith("max_latency_ms met") for line in said)
 
 
+def test_requirements_that_are_not_met_fail_nothing_by_themselves(two: Project) -> None:
+    result = two.run("--llm-require=min_quality_score=0.8")
+    assert "No candidate meets" not in result.stdout.str()
+    assert result.ret == 0
+
+
 def test_nothing_is_said_where_nothing_is_required(two: Project) -> None:
     assert "LLM requirements" not in two.run().stdout.str()
 
@@ -141,7 +147,7 @@ def test_hosting_and_context_travel_with_the_run(two: Project, llmeval: Command)
     assert "data_privacy met hosting local is air-gapped" in shown
     # The address of `chat` is a loopback one, but nobody said that what answers there is the user's own.
     assert "data_privacy not met hosting api is not air-gapped" in shown
-    assert "context_needed unknown no catalog knows the context" in shown
+    assert "context_needed unknown no catalog knows its context; set `context` for the model" in shown
 
 
 def test_a_report_has_the_verdicts(two: Project) -> None:

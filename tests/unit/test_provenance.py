@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 
 from pytest_llmeval.candidates import Candidate
-from pytest_llmeval.provenance import candidate_info, git_state, new_header, prices_used, with_provenance
+from pytest_llmeval.provenance import (
+    candidate_info,
+    context_of,
+    git_state,
+    new_header,
+    prices_used,
+    with_provenance,
+)
 from pytest_llmeval.records import Call, Run, TestRecord
 from pytest_llmeval.runheader import CandidateInfo, End
 from pytest_llmeval.settings import Prices
@@ -148,3 +155,29 @@ def test_a_run_gets_its_candidates_in_the_order_of_its_reports(tmp_path: Path) -
     assert made.header is not None
     assert made.header.candidates == [CandidateInfo("b"), known["a"], known["by-marker"]]
     assert list(made.by_candidate()) == list(run.by_candidate())
+
+
+@pytest.mark.parametrize(
+    ("info", "context"),
+    [
+        (CandidateInfo("a", "openai", "gpt-4o", context=4096), 4096),
+        (CandidateInfo("a", "gemini", "gemini-1.5-pro"), 2_000_000),
+        (CandidateInfo("a", "openai", "gpt-4o-2024-08-06"), 128_000),
+        (CandidateInfo("a", "openai", "gpt-4o", endpoint="http://10.0.0.7/v1"), None),
+        (CandidateInfo("a", "vllm", "meta-llama/Llama-3.1-8B-Instruct"), None),
+        (CandidateInfo("a", "inhouse", "gpt-4o"), None),
+        (CandidateInfo("a"), None),
+    ],
+    ids=["user", "catalog", "published", "own address", "own server", "own provider", "nothing known"],
+)
+def test_the_context_is_what_the_user_the_catalog_or_genai_prices_says(
+    info: CandidateInfo, context: int | None
+) -> None:
+    assert context_of(info) == context
+
+
+def test_a_run_that_is_kept_knows_the_contexts(tmp_path: Path) -> None:
+    known = {"mini": CandidateInfo("mini", "openai", "gpt-4o-mini")}
+    made = with_provenance(Run(candidates=["mini"]), new_header(tmp_path, mode="none"), known, End())
+    assert made.header is not None
+    assert made.header.candidates[0].context == 128_000
