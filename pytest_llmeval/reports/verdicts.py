@@ -82,11 +82,12 @@ def _unsure(candidate: CandidateVerdict) -> str:
     return f"; {NOT_CERTAIN}: {', '.join(keys)}" if keys else ""
 
 
-def _unmet(recommendation: Recommendation) -> Iterator[Note]:
+def _unmet(recommendation: Recommendation, *, reasons: bool = False) -> Iterator[Note]:
     best = recommendation.best
     for each in recommendation.candidates:
         missed = [verdict.text for verdict in each.unmet]
-        missed += [f"{v.key} unknown, {v.text}" for v in each.verdicts if v.status == "unknown"]
+        unknown = [verdict for verdict in each.verdicts if verdict.status == "unknown"]
+        missed += [f"{verdict.key} unknown{f', {verdict.text}' * reasons}" for verdict in unknown]
         if missed:
             yield "misses", f"{one_line(each.name)}: {'; '.join(missed)}{_saving(each, best)}"
 
@@ -113,5 +114,5 @@ def not_met_lines(recommendation: Recommendation) -> list[str]:
     """Say that no candidate meets all requirements, and what each of them misses; no line if one does."""
     if any(each.meets_all for each in recommendation.candidates):
         return []
-    lines = [f"  {text}" for label, text in _unmet(recommendation) if label == "misses"]
+    lines = [f"  {text}" for _, text in _unmet(recommendation, reasons=True)]
     return ["No candidate meets all requirements (--llm-require-fail):", *lines]
