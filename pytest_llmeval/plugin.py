@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NoReturn
 import pytest
 
 from pytest_llmeval.errors import ConfigError, LLMEvalError
+from pytest_llmeval.markers import MARKERS
 from pytest_llmeval.options import Options, add_options, read_options
 
 if TYPE_CHECKING:
@@ -30,19 +31,6 @@ CANDIDATES = pytest.StashKey[dict[tuple[str, ...], "list[Candidate]"]]()
 ITEMS = pytest.StashKey[list[pytest.Item]]()
 LIFECYCLE: pytest.StashKey[Lifecycle] = pytest.StashKey()
 KNOWN_FAILING = pytest.StashKey[str]()
-
-MARKERS = (
-    "llm_models(*names): candidates of this test, instead of --llm-models",
-    "llm_cases(source, **request): cases of this test, a file, a list or a function; what is asked for each (prompt, "
-    "system, max_tokens, ...)",
-    "llm_repeat(n, min_pass_rate=None): independent samples of this test, instead of --llm-repeat; min_pass_rate: the "
-    "share of them that has to pass (0.8), if not each one has to",
-    "llm_known_failing(reason=None, models=(), cases=(), tags=()): run and show this test, but let its failure fail "
-    "nothing and count nowhere; of some candidates, cases or tags alone",
-    "llm_params(**request): defaults of `llm.complete` in this test (system, temperature, max_tokens, ...)",
-    "llm_cassette(ignore=[]): record and replay what this test asks, though it takes no fixture of pytest-llmeval; "
-    "ignore: parts of its requests that make no difference",
-)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

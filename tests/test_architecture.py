@@ -18,7 +18,7 @@ PACKAGE = "pytest_llmeval"
 LAYERS = {
     "values": (
         "errors candidates cases response runheader records runlines running testlog options settings standins stats "
-        "display catalog"
+        "display catalog markers"
     ),
     "logic": (
         "pacing cassettes providers prices tariffs recorded bounds ledger budget jsontext checks compare comparators "
@@ -219,7 +219,7 @@ def test_the_plugin_needs_little_more_than_pytest_and_the_standard_library() -> 
                 if target := ours(found):
                     pending.append(target)
     others = {module for module in reached if module.split(".")[0] not in sys.stdlib_module_names}
-    assert others == {"pytest", f"{PACKAGE}.options", f"{PACKAGE}.errors"}
+    assert others == {"pytest", f"{PACKAGE}.options", f"{PACKAGE}.errors", f"{PACKAGE}.markers"}
 
 
 def test_names_say_what_a_module_is_for() -> None:

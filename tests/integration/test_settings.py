@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from pytest_llmeval.plugin import MARKERS
+from pytest_llmeval.markers import MARKERS
 from tests.integration.conftest import OTHERS, Project
 
 ASK = """
