@@ -1,6 +1,7 @@
 """Time 1,000 replayed tests, one call each, against the bare SDK and against pytest-recording.
 
     python -m tests.benchmarks.replay [--tests 1000] [--runs 5]
+    python -m tests.benchmarks.replay --declared              # 4,000 cases, declared with llm_cases
 
 Three suites do the same: build a client (once a session), ask, check the answer. `bare` answers from an in-memory
 transport, `recording` from pytest-recording's cassettes, `llmeval` from ours. Each run is a whole pytest process; the
@@ -85,6 +86,12 @@ def test_it(llm, n):
     assert llm.complete(f"question {n}").json()
 """
 
+DECLARED = """
+@pytest.mark.llm_cases([f"question {n}" for n in range(N)])
+def test_it(llm_reply):
+    assert llm_reply.json()
+"""
+
 SETTINGS = """
 [tool.pytest.ini_options]
 llm_models = ["bench"]
@@ -119,10 +126,11 @@ def run(folder: Path, arguments: list[str], output: list[str] | None = None) -> 
     return seconds
 
 
-def prepare(root: Path, tests: int, base_url: str) -> dict[str, Path]:
+def prepare(root: Path, tests: int, base_url: str, *, declared: bool = False) -> dict[str, Path]:
     """Write the suites and record their cassettes."""
     folders = {}
-    for name, (body, _) in SUITES.items():
+    for name, (usual, _) in SUITES.items():
+        body = DECLARED if declared and name == "llmeval" else usual
         folder = folders[name] = root / name
         folder.mkdir()
         head = HEAD.format(base_url=base_url, tests=tests)
@@ -131,7 +139,8 @@ def prepare(root: Path, tests: int, base_url: str) -> dict[str, Path]:
         (folder / "pyproject.toml").write_text(
             SETTINGS.format(base_url=base_url) if name == "llmeval" else "", encoding="utf-8"
         )
-    run(folders["recording"], ["-p", "no:llmeval", "--record-mode=once"])
+    if not declared:
+        run(folders["recording"], ["-p", "no:llmeval", "--record-mode=once"])
     run(folders["llmeval"], ["--llm-record=once"])
     return folders
 
@@ -139,16 +148,19 @@ def prepare(root: Path, tests: int, base_url: str) -> dict[str, Path]:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tests", type=int, default=1000)
+    parser.add_argument("--tests", type=int, help="1,000 by default, 4,000 if declared")
     parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--declared", action="store_true", help="declare the cases with llm_cases; without recording")
     args = parser.parse_args()
+    args.tests = args.tests or (4000 if args.declared else 1000)
+    suites = {name: suite for name, suite in SUITES.items() if not (args.declared and name == "recording")}
     with tempfile.TemporaryDirectory() as root:
         with ChatServer() as server:
-            folders = prepare(Path(root), args.tests, server.url)
-        seconds: dict[str, list[float]] = {name: [] for name in SUITES}
-        each: dict[str, list[float]] = {name: [] for name in SUITES}
+            folders = prepare(Path(root), args.tests, server.url, declared=args.declared)
+        seconds: dict[str, list[float]] = {name: [] for name in suites}
+        each: dict[str, list[float]] = {name: [] for name in suites}
         for _ in range(args.runs):
-            for name, (_, arguments) in SUITES.items():
+            for name, (_, arguments) in suites.items():
                 extra = {"recording": ["--record-mode=none"], "llmeval": ["--llm-record=none"]}.get(name, [])
                 output: list[str] = []
                 seconds[name].append(run(folders[name], [*arguments, *extra], output))
@@ -166,7 +178,8 @@ def main() -> None:
     print(f"  llmeval / bare      {medians['llmeval'] / medians['bare']:.2f}   (bar: 1.25)")
     over = statistics.median(each["llmeval"]) - statistics.median(each["bare"])
     print(f"  one test of llmeval over bare, median: {over:.2f} ms   (bar: 0.50)")
-    print(f"  llmeval / recording {medians['llmeval'] / medians['recording']:.2f}   (bar: 0.80)")
+    if "recording" in medians:
+        print(f"  llmeval / recording {medians['llmeval'] / medians['recording']:.2f}   (bar: 0.80)")
 
 
 if __name__ == "__main__":
