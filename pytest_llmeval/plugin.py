@@ -117,6 +117,10 @@ def _run_per_candidate(metafunc: pytest.Metafunc) -> bool:
             # The session keeps secrets out of the ids of parameters.
             _candidates(metafunc.config, (), pytest.Collector.CollectError)
         return False
+    if metafunc.definition.get_closest_marker("parametrize"):
+        from pytest_llmeval.parametrizing import refuse_marks
+
+        refuse_marks(metafunc.definition)
     marker = metafunc.definition.get_closest_marker("llm_models")
     names = tuple(marker.args) if marker else metafunc.config.stash[OPTIONS].models
     if any(not isinstance(name, str) for name in names):

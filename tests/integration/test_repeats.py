@@ -208,6 +208,25 @@ def test_a_marker_on_a_test_that_asks_nobody_is_an_error(project: Project) -> No
     result.stdout.fnmatch_lines(["*test_chat.py::test_plain has the marker llm_repeat and asks no candidate*"])
 
 
+@pytest.mark.parametrize("marker", ["llm_repeat(3)", "llm_models('chat')", "llm_cases(['a'])"])
+@pytest.mark.parametrize("args", [(), ("-n2",)])
+def test_a_marker_on_a_single_parameter_is_an_error(project: Project, marker: str, args: tuple[str, ...]) -> None:
+    project.write(
+        f"""
+        import pytest
+
+        @pytest.mark.parametrize("n", [1, pytest.param(2, marks=pytest.mark.{marker})])
+        def test_ask(llm, n):
+            llm.complete("Hi")
+        """
+    )
+    result = project.run(*args)
+    assert result.ret != pytest.ExitCode.OK
+    text = result.stdout.str() + result.stderr.str()
+    assert f"{marker.partition('(')[0]} stands on a single parameter" in text
+    assert "Traceback" not in text
+
+
 def test_a_marker_of_a_class_is_for_its_tests_that_ask(project: Project) -> None:
     project.write("""
         import pytest
@@ -293,3 +312,34 @@ def test_samples_that_are_answered_alike_are_told_of(project: Project) -> None:
     project.stop_server()
     replayed = project.run("--llm-repeat=3", "--llm-record=none")
     replayed.stdout.fnmatch_lines(["*chat: samples are identical, as at temperature 0*"])
+
+
+def test_cases_are_repeated_each_with_its_weight(project: Project) -> None:
+    project.write(
+        '{"id": "refund", "input": "a", "weight": 3, "tags": ["slow"]}\n{"id": "hello", "input": "b"}\n', "cases.jsonl"
+    )
+    project.write("""
+        import pytest
+
+        @pytest.mark.llm_repeat(4, min_pass_rate=0.75)
+        @pytest.mark.llm_cases("cases.jsonl", max_tokens=20)
+        def test_ask(llm, llm_case, llm_sample):
+            llm.complete(llm_case)
+            assert llm_sample > (1 if llm_case.id == "refund" else 2)
+    """)
+    for args in ((), ("-n2", "--llm-record=none")):
+        result = project.run(*args)
+        result.stdout.fnmatch_lines(
+            [
+                "2 of 4 samples passed; min_pass_rate is 0.75",
+                "chat * 0.69 * 1/2 *",
+                "flaky * chat: hello 2/4, refund 3/4",
+                "weights * 1 to 3",
+            ]
+        )
+        assert {(t.case, t.sample) for t in project.records().tests} == {
+            (c, n) for c in ("refund", "hello") for n in (1, 2, 3, 4)
+        }
+    assert len(project.recordings()) == 8
+    result = project.run("-v", "-m", "slow")
+    assert result.ret == 0
