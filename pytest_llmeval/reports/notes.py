@@ -12,7 +12,6 @@ from pytest_llmeval.prices import TotalCost
 from pytest_llmeval.records import Run
 from pytest_llmeval.reports.budget import budget_note
 from pytest_llmeval.reports.columns import one_line
-from pytest_llmeval.reports.gate import gate_note
 from pytest_llmeval.reports.summary import CandidateSummary
 from pytest_llmeval.samples import Repeats
 from pytest_llmeval.stats import Interval
@@ -33,7 +32,7 @@ def notes(run: Run, rows: Rows) -> list[Note]:
         *_repeats(rows),
         *_flaky(rows),
         *_known_failing(rows),
-        *([("gate", gate_note(run.gate))] if run.gate is not None else []),
+        *_gate(run),
         *_budget(run),
         *_replayed(rows),
         *_cost(rows),
@@ -124,6 +123,13 @@ def _known_failing(rows: Rows) -> Iterator[Note]:
             yield "known failing", f"{_clip(row.name)}: {_join(failing)}, not counted"
         if passing:
             yield "known failing", f"{_clip(row.name)}: {_join(passing)} now passed: take llm_known_failing away?"
+
+
+def _gate(run: Run) -> Iterator[Note]:
+    if run.gate is not None:
+        from pytest_llmeval.reports.gate import gate_note
+
+        yield "gate", gate_note(run.gate)
 
 
 def _budget(run: Run) -> Iterator[Note]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from pytest_llmeval.records import Run
 from pytest_llmeval.reports.fields import (
@@ -15,8 +16,9 @@ from pytest_llmeval.reports.fields import (
     mean_text,
 )
 from pytest_llmeval.reports.terminal import NARROWEST, Screen, render_summary
-from pytest_llmeval.reports.verdicts import conclusions, heading, verdict_text
-from pytest_llmeval.verdicts import Recommendation
+
+if TYPE_CHECKING:
+    from pytest_llmeval.verdicts import Recommendation
 
 #: Below which mean score a field is shown how.
 HEAT = ((0.5, "bold red"), (0.8, "yellow"), (1 - ROUNDING, ""))
@@ -60,6 +62,8 @@ def _heat(mean: float | None) -> str:
 
 
 def _requirements(screen: Screen, recommendation: Recommendation, *, brief: bool) -> None:
+    from pytest_llmeval.reports.verdicts import conclusions, heading, verdict_text
+
     found = conclusions(recommendation)
     if brief:
         screen.notes(found[:1], after_table=False)
