@@ -164,3 +164,14 @@ def test_a_report_has_the_verdicts(two: Project) -> None:
 def test_a_kept_run_knows_its_budget(two: Project, llmeval: Command) -> None:
     two.run("--llm-save=main", "--llm-max-cost=5")
     assert "$5.00: spent $0.00384" in llmeval("show", "main").stdout
+
+
+@pytest.mark.parametrize("workers", [(), ("-n2",)])
+def test_requirements_count_where_models_are_chosen_in_the_configuration(
+    project: Project, workers: tuple[str, ...]
+) -> None:
+    project.write('[tool.pytest.ini_options]\nllm_models = ["chat"]\n', "pyproject.toml")
+    model = f'[models.chat]\nbase_url = "{project.server.url}"\n{CHAT}\n'
+    project.write(f"{model}[requirements]\nmin_quality_score = 0.8\n", "llmeval.toml")
+    project.write(TESTS)
+    assert "min_quality_score not met quality 0.50 < 0.80" in words(project.run(*workers, models=None))
