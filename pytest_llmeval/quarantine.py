@@ -25,26 +25,38 @@ def check_markers(test: Any) -> None:
         pytest.Collector.CollectError: A marker that cannot be used.
     """
     for marker in test.iter_markers(MARKER):
-        faults = [f"unknown argument {name}.{nearest(name, KNOWN)}" for name in marker.kwargs if name not in KNOWN]
-        if len(marker.args) + ("reason" in marker.kwargs) > 1:
-            faults.append("it takes one reason")
-        reason = _reason(marker)
-        if reason is not None and not isinstance(reason, str):
-            faults.append(f"write the reason as text, not {shorten(reason)}")
-        faults += [
-            f"write {name} as a text or a list of texts, not {shorten(marker.kwargs[name])}"
-            for name in NARROWING
-            if name in marker.kwargs and not _are_names(marker.kwargs[name])
-        ]
-        if faults:
-            raise pytest.Collector.CollectError(
-                f"{test.nodeid}: {MARKER}: {'; '.join(faults)}. Write for example "
-                f"{MARKER}('dates without a year', cases=['case7'])."
-            )
+        problem = _problem(marker)
+        if problem:
+            raise pytest.Collector.CollectError(f"{test.nodeid}: {problem}")
+
+
+def _problem(marker: pytest.Mark) -> str:
+    """Return what is wrong with a marker; an empty text if nothing is."""
+    faults = [f"unknown argument {name}.{nearest(name, KNOWN)}" for name in marker.kwargs if name not in KNOWN]
+    if len(marker.args) + ("reason" in marker.kwargs) > 1:
+        faults.append("it takes one reason")
+    reason = _reason(marker)
+    if reason is not None and not isinstance(reason, str):
+        faults.append(f"write the reason as text, not {shorten(reason)}")
+    faults += [
+        f"write {name} as a text or a list of texts, not {shorten(marker.kwargs[name])}"
+        for name in NARROWING
+        if name in marker.kwargs and not _are_names(marker.kwargs[name])
+    ]
+    if not faults:
+        return ""
+    return f"{MARKER}: {'; '.join(faults)}. Write for example {MARKER}('dates without a year', cases=['case7'])."
 
 
 def quarantine(item: pytest.Item) -> None:
-    """Expect a test to fail if one of its markers is of its candidate and case."""
+    """Expect a test to fail if one of its markers is of its candidate and case.
+
+    Raises:
+        pytest.UsageError: A marker of a single parameter that cannot be used; others were looked at before.
+    """
+    for marker in item.own_markers:
+        if marker.name == MARKER and (problem := _problem(marker)):
+            raise pytest.UsageError(f"{item.nodeid}: {problem}")
     marker = next((marker for marker in item.iter_markers(MARKER) if _is_meant(marker, item)), None)
     if marker is not None:
         reason = _reason(marker) or ""

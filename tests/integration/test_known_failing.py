@@ -136,3 +136,26 @@ def test_junit_xml_says_which_are_known_to_fail(project: Project) -> None:
     properties = junit_properties(project.path / "out.xml")
     assert properties["test_known[chat]"]["llm_known_failing"] == "dates without a year"
     assert "llm_known_failing" not in properties["test_good[chat]"]
+
+
+PARAMETERS = """
+import pytest
+
+@pytest.mark.parametrize("n", [1, pytest.param(2, marks=pytest.mark.llm_known_failing({arguments}))])
+def test_it(llm, n):
+    llm.complete("x")
+    assert n == 1
+"""
+
+
+def test_a_single_parameter_can_be_known_to_fail(project: Project) -> None:
+    project.write(PARAMETERS.format(arguments='"two"'))
+    project.run().assert_outcomes(passed=1, xfailed=1)
+    assert [test.known_failing for test in project.records().tests] == [None, "two"]
+
+
+def test_a_marker_of_a_single_parameter_that_cannot_be_used_is_an_error(project: Project) -> None:
+    project.write(PARAMETERS.format(arguments="model='chat'"))
+    result = project.run()
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*llm_known_failing: unknown argument model. Did you mean 'models'?*"])
