@@ -57,9 +57,9 @@ def quarantine(item: pytest.Item) -> None:
     for marker in item.own_markers:
         if marker.name == MARKER and (problem := _problem(marker)):
             raise pytest.UsageError(f"{item.nodeid}: {problem}")
-    marker = next((marker for marker in item.iter_markers(MARKER) if _is_meant(marker, item)), None)
-    if marker is not None:
-        reason = _reason(marker) or ""
+    found = next((marker for marker in item.iter_markers(MARKER) if _is_meant(marker, item)), None)
+    if found is not None:
+        reason = _reason(found) or ""
         item.stash[KNOWN_FAILING] = reason
         # Not strict, whatever the configuration says: that one passes is told, and nothing to fail for.
         told = f"known failing: {reason}" if reason else "known failing"
