@@ -8,13 +8,14 @@ from __future__ import annotations
 import math
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
 from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from pytest_llmeval.candidates import Candidate, is_unpinned
 from pytest_llmeval.errors import ConfigError, nearest
 
 MILLION = Decimal(1_000_000)
@@ -33,9 +34,14 @@ class Model:
         context: Tokens that it can hold.
         ttft_ms: Typical time to the first token in milliseconds, from and to.
         tokens_per_second: Typical speed of writing.
+        answer_seconds: How long an answer of 500 tokens takes, from and to, where the catalog says so itself.
         scores: Published benchmark scores in percent: directional only.
         strengths: Tasks that it is among the first choices for.
-        hosting: ``api`` or ``self-hosted``.
+        hosting: ``api``, ``self-hosted`` or ``local``.
+        pinned: Whether the id stays what it is; False where another model may be put under it without notice.
+        tiered: Whether longer requests cost more than `input` and `output` say.
+        own: Whether the user's settings name it: `id` is that name then.
+        source: Who says the prices: a catalog, ``genai-prices``, ``settings``.
         as_of: Day of the figures.
     """
 
@@ -46,9 +52,14 @@ class Model:
     context: int | None = None
     ttft_ms: tuple[int, int] | None = None
     tokens_per_second: float | None = None
+    answer_seconds: tuple[float, float] | None = None
     scores: Mapping[str, float] = field(default_factory=dict, hash=False)
     strengths: tuple[str, ...] = ()
     hosting: str = "api"
+    pinned: bool | None = None
+    tiered: bool = False
+    own: bool = False
+    source: str = ""
     as_of: date | None = None
 
     @property
@@ -85,8 +96,74 @@ def load_catalog(name: str = "reference", on: date | None = None) -> tuple[Model
     """
     if name not in CATALOGS:
         raise ConfigError(f"catalog {name!r}: there is none.{nearest(name, CATALOGS)} Known: {', '.join(CATALOGS)}.")
-    data = tomllib.loads((files("pytest_llmeval") / "data" / f"{name}.toml").read_text(encoding="utf-8"))
-    return tuple(_model(row, data["as_of"], on) for row in data["models"])
+    data = _data(name)
+    tasks = _tasks(data)
+    return tuple(
+        replace(_model(row, data["as_of"], on), source=name, strengths=tasks.get(row["name"], ()))
+        for row in data["models"]
+    )
+
+
+def first_choices(name: str = "reference") -> dict[str, str]:
+    """Return the first choices by task, as the catalog says them.
+
+    >>> first_choices()["complex reasoning, math"]
+    'o3, Claude Opus'
+    """
+    return {row["task"]: row["said"] for row in _data(name)["strengths"]}
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedCost:
+    """What traffic costs a month, as it was published; amounts in USD.
+
+    Attributes:
+        requests: Requests a month.
+        tokens_in, tokens_out: Of each request.
+        shares: Share of the traffic by the name of the model.
+        said: The amount.
+        about: How exact it claims to be, where traffic is split.
+    """
+
+    requests: int
+    tokens_in: int
+    tokens_out: int
+    shares: Mapping[str, Decimal]
+    said: Decimal
+    about: Decimal
+
+
+def published_costs(name: str = "reference") -> tuple[PublishedCost, ...]:
+    """Return what a month costs by a catalog itself, to hold the formula against.
+
+    >>> published_costs()[0].said
+    Decimal('8750.00')
+    """
+    return tuple(
+        PublishedCost(
+            group["requests"],
+            group["tokens_in"],
+            group["tokens_out"],
+            {model: Decimal(share) for model, share in row["shares"].items()},
+            Decimal(row["said"]),
+            Decimal(group.get("about", "0")),
+        )
+        for group in _data(name)["published"]
+        for row in group["costs"]
+    )
+
+
+@cache
+def _data(name: str) -> dict[str, Any]:
+    return tomllib.loads((files("pytest_llmeval") / "data" / f"{name}.toml").read_text(encoding="utf-8"))
+
+
+def _tasks(data: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    tasks: dict[str, tuple[str, ...]] = {}
+    for row in data["strengths"]:
+        for name in row["models"]:
+            tasks[name] = (*tasks.get(name, ()), row["task"])
+    return tasks
 
 
 def reference_model(name: str, on: date | None = None) -> Model:
@@ -115,10 +192,11 @@ def _model(row: Mapping[str, Any], as_of: date, on: date | None) -> Model:
     for key in ("input", "output"):
         if key in values:
             values[key] = Decimal(values[key])
-    for key in ("ttft_ms", "strengths"):
+    for key in ("ttft_ms", "answer_seconds"):
         if key in values:
             values[key] = tuple(values[key])
-    return Model(**values, as_of=as_of)
+    provider, _, model = values["id"].partition(":")
+    return Model(**values, pinned=not is_unpinned(Candidate(values["id"], provider, model)), as_of=as_of)
 
 
 def cost_per_request(model: Model, tokens_in: int, tokens_out: int) -> Decimal | None:
@@ -236,7 +314,9 @@ def _crossover(per_gpu: float, each: Decimal, gpu_month: Decimal) -> int | None:
     if Decimal(str(per_gpu)) * each <= gpu_month:
         # A GPU at its limit costs as much as what it replaces, or more: no volume helps.
         return None
-    gpus = 1
+    # With fewer, one GPU more is dearer than the API right behind their limit, as the condition below has it.
+    margin = Decimal(str(per_gpu)) * each - gpu_month
+    gpus = max(1, math.ceil((gpu_month - each) / margin))
     while True:
         volume = math.ceil(gpus * gpu_month / each)
         # With one GPU more, right behind the limit of these, the API must cost no less either.

@@ -12,7 +12,10 @@ from pytest_llmeval.display import escape_lines
 from pytest_llmeval.errors import LLMEvalError
 
 #: Each is a module of `commands`.
-COMMANDS = ("cases", "show", "merge", "export", "cassettes", "scan")
+COMMANDS = (
+    *("cases", "models"),
+    *("show", "merge", "export", "cassettes", "scan"),
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

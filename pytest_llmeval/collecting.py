@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 
 MOST_LISTED = 5
+#: In a command this package is imported before pytest runs, which warns, and a project may take warnings for errors.
+ALREADY_IMPORTED = "-Wignore::pytest.PytestAssertRewriteWarning"
 
 
 class _Watcher:
@@ -111,7 +113,7 @@ def read_configuration() -> Options:
     watcher = _Configuration()
     said = io.StringIO()
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
-        pytest.main([], plugins=[watcher])
+        pytest.main([ALREADY_IMPORTED], plugins=[watcher])
     if watcher.options is None:
         raise ConfigError(f"pytest could not read its configuration:\n{said.getvalue().strip()[-2000:]}")
     return watcher.options
@@ -125,7 +127,7 @@ def collect(paths: Sequence[Path]) -> tuple[Known, Any]:
     """
     watcher = _Watcher()
     said = io.StringIO()
-    arguments = ["--collect-only", "-q", *map(str, paths)]
+    arguments = ["--collect-only", "-q", ALREADY_IMPORTED, *map(str, paths)]
     if importlib.util.find_spec("xdist"):
         arguments.append("-n0")
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):

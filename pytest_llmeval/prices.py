@@ -147,7 +147,7 @@ def _by_genai_prices(billing: str, models: Iterable[str | None], usage: Usage, w
         return _unknown(tokens)
     asked = [model for model in dict.fromkeys(models) if model]
     for model in asked:
-        info = _published_model(billing, model)
+        info = published_model(billing, model)
         if info is not None:
             amount = _published_amount(info.get_prices(when), tokens, usage)
             if isinstance(amount, str):
@@ -162,12 +162,13 @@ def context_window(billing: str, model: str) -> int | None:
     >>> context_window("openai", "gpt-4o-mini")
     128000
     """
-    info = _published_model(billing, model)
+    info = published_model(billing, model)
     return None if info is None else info.context_window
 
 
 @lru_cache(maxsize=1024)
-def _published_model(billing: str, model: str) -> ModelInfo | None:
+def published_model(billing: str, model: str) -> ModelInfo | None:
+    """Return what genai-prices says of a model of a provider, by any of its names; None if it does not know it."""
     from genai_prices import Usage as NoUsage
     from genai_prices import calc_price
 
@@ -189,7 +190,7 @@ def published_prices(billing: str | None, models: Iterable[str | None], day: str
     >>> published_prices("anthropic", ["claude-sonnet-4-5"], "2026-01-01")["output"]
     '15 (22.5 above 200000 tokens)'
     """
-    found = (_published_model(billing, model) for model in models if billing and model)
+    found = (published_model(billing, model) for model in models if billing and model)
     info = next((info for info in found if info is not None), None)
     when = datetime.fromisoformat(day).replace(tzinfo=UTC)
     by_class: dict[str, Any] = vars(info.get_prices(when)) if info is not None else {}

@@ -23,7 +23,8 @@ LAYERS = {
     "logic": (
         "pacing cassettes providers prices tariffs recorded bounds ledger budget jsontext checks compare comparators "
         "fieldscores scoring samples projectfiles images casefiles caseyaml caseids caserows datasets templates "
-        "promptfiles questions runs merging schema verdicts gate figures measuring"
+        "promptfiles questions runs merging schema verdicts gate figures measuring "
+        "published listing"
     ),
     "doing": (
         "workers client collected heirs inventory recordings staleness roster runningtest session readahead outcomes "
@@ -55,7 +56,7 @@ IMPORTERS = {
     "jinja2": "templates",
     "jsonschema": "checks",
     "referencing": "checks",
-    "genai_prices": "prices",
+    "genai_prices": "prices published",
     "rapidfuzz": "cassettes.stale compare",
     "numpy": "stats.means stats.power stats.quantities stats.scores stats.signflips",
     "scipy": "stats.intervals stats.means stats.power stats.proportions stats.quantities stats.scores",
@@ -69,6 +70,7 @@ LAZY = (
     "widefixtures hookspecs fetching progress upcoming readahead parametrizing datasets templates budgeting planning "
     "runs schema saving farworkers kept casefiles caseyaml assembly gating judging reports.sections measuring "
     "quarantine "
+    "reports.catalog "
     "stats.means stats.power stats.quantities stats.scores stats.signflips"
 )
 

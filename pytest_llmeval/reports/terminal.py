@@ -61,7 +61,7 @@ class Screen:
     """A console of a fixed width that is written into a string."""
 
     def __init__(self, width: int, color: bool, encoding: str) -> None:
-        self._width = width
+        self.width = width
         self._encoding = encoding
         self._ascii = not encoding.lower().startswith("utf")
         self._console = Console(
@@ -79,12 +79,12 @@ class Screen:
             emoji=False,
         )
 
-    def table(self, names: Sequence[str], built: Sequence[Column], *, head: bool) -> None:
+    def table(self, names: Sequence[str], built: Sequence[Column], *, head: bool, name_head: str = NAME_HEAD) -> None:
         """Print the candidates' names and as many of the columns as fit."""
         names = [self._plain(name) for name in names]
         built = [replace(column, cells=tuple(map(self._plain, column.cells))) for column in built]
-        shown, room = _fit(names, built, self._width, head=head)
-        table = self._framed(NAME_HEAD, head=head)
+        shown, room = _fit(names, built, self.width, name_head if head else "", head=head)
+        table = self._framed(name_head, head=head)
         for column in shown:
             table.add_column(column.head, justify="right", no_wrap=True, vertical="bottom")
         for i, name in enumerate(shorten_names(names, room, "~" if self._ascii else "…")):
@@ -145,15 +145,15 @@ class Screen:
             rows: Name of each row, and its cells.
         """
         names = [self._plain(name) for name, _ in rows]
-        widest = min(max(cell_len(name) for name in [corner, *names]), max(self._width // 2, len(corner)))
+        widest = min(max(cell_len(name) for name in [corner, *names]), max(self.width // 2, len(corner)))
         ellipsis = "~" if self._ascii else "…"
         names = shorten_names(names, widest, ellipsis)
-        fit = max(1, (self._width - widest) // (GAP + HEAD_WIDTH))
+        fit = max(1, (self.width - widest) // (GAP + HEAD_WIDTH))
         for start in range(0, len(heads), fit):
             part = [self._plain(head) for head in heads[start : start + fit]]
             if start:
                 self._console.print()
-            room = (self._width - widest) // len(part) - GAP
+            room = (self.width - widest) // len(part) - GAP
             table = self._framed(corner)
             for head in shorten_names(part, max(room, 4), ellipsis):
                 table.add_column(Text(head), justify="right", no_wrap=True)
@@ -162,9 +162,13 @@ class Screen:
                 table.add_row(Text(name), *shown)
             self._console.print(table)
 
-    def line(self, text: str) -> None:
+    def line(self, text: str = "", style: str = "") -> None:
         """Print a text by itself, wrapped."""
-        self._console.print(Text(self._plain(text)))
+        self._console.print(Text(self._plain(text), style=style))
+
+    def drawn(self, text: str) -> None:
+        """Print a line with all of its blanks, as a drawing has them."""
+        self._console.print(Text(text), no_wrap=True, crop=True)
 
     def text(self) -> str:
         """Return what was printed, without blanks at the ends of lines."""
@@ -189,9 +193,11 @@ def _brief(column: Column) -> Column:
     return replace(column, cells=tuple(template.format(cell) for cell in column.cells))
 
 
-def _fit(names: Sequence[str], built: Sequence[Column], width: int, *, head: bool) -> tuple[list[Column], int]:
+def _fit(
+    names: Sequence[str], built: Sequence[Column], width: int, name_head: str, *, head: bool
+) -> tuple[list[Column], int]:
     """Return the columns that fit beside the names, and the cells that are left for a name."""
-    whole = max(cell_len(text) for text in [*names, NAME_HEAD * head])
+    whole = max(cell_len(text) for text in [*names, name_head])
     shown = list(built)
 
     def left() -> int:

@@ -12,10 +12,13 @@ from importlib import import_module
 from pathlib import Path
 from pkgutil import walk_packages
 from textwrap import dedent
+from typing import NamedTuple, Protocol
 
 import pytest
 
 import pytest_llmeval
+from pytest_llmeval.cli import main
+from pytest_llmeval.kept import run_dir
 from pytest_llmeval.records import Run
 from tests.chat_server import ChatServer
 
@@ -182,3 +185,29 @@ def junit_properties(path: Path) -> dict[str, dict[str, str]]:
         case.attrib["name"]: {item.attrib["name"]: item.attrib["value"] for item in case.iter("property")}
         for case in ET.parse(path).iter("testcase")
     }
+
+
+class Done(NamedTuple):
+    """What a command printed, and its exit status."""
+
+    status: int
+    out: str
+    err: str
+
+
+class Command(Protocol):
+    """Runs ``llmeval`` in the project's folder, in this process."""
+
+    def __call__(self, *arguments: str, width: int = 80) -> Done: ...
+
+
+@pytest.fixture
+def command(project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    def call(*arguments: str, width: int = 80) -> Done:
+        monkeypatch.chdir(project.path)
+        monkeypatch.setenv("COLUMNS", str(width))
+        run_dir.cache_clear()
+        capsys.readouterr()
+        return Done(main(arguments), *capsys.readouterr())
+
+    return call
