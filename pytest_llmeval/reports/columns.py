@@ -106,13 +106,13 @@ def format_count(count: int) -> str:
     return f"{count / 1_000_000_000:,.1f}G"
 
 
-def format_share(part: int, whole: int) -> str:
+def format_share(part: float | Decimal, whole: float | Decimal) -> str:
     """Write a share in percent; 0% and 100% are kept for none and all.
 
     >>> format_share(40, 40), format_share(1999, 2000), format_share(1, 2000), format_share(2, 3)
     ('100%', '>99%', '<1%', '67%')
     """
-    percent = 100 * part / whole
+    percent = 100 * float(part) / float(whole)
     if part and percent < 1:
         return "<1%"
     if part < whole and percent > 99:
