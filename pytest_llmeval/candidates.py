@@ -150,3 +150,22 @@ def is_unpinned(candidate: Candidate) -> bool:
         return True
     hosted = candidate.provider in MOVING_PROVIDERS and candidate.base_url is None
     return hosted and not DATED.search(candidate.model)
+
+
+def refuse_unpinned(candidates: Iterable[Candidate]) -> None:
+    """Refuse candidates whose id may become another model without notice (``--llm-require-pinned``).
+
+    Raises:
+        ConfigError: There are some; names all of them.
+
+    >>> refuse_unpinned([Candidate("gpt-4o-2024-08-06", "openai", "gpt-4o-2024-08-06")])
+    """
+    moving = [candidate for candidate in candidates if is_unpinned(candidate)]
+    if moving:
+        named = ", ".join(
+            each.name if each.name.endswith(each.model) else f"{each.name} (model {each.model})" for each in moving
+        )
+        raise ConfigError(
+            f"--llm-require-pinned: {named}: may become another model without notice. Ask for a dated id; which one "
+            "answers now, a run without this option says below its summary."
+        )

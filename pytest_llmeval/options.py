@@ -83,6 +83,12 @@ OPTIONS = (
         switch=True,
     ),
     Option(
+        "--llm-require-pinned",
+        "refuse candidates whose id may become another model without notice: aliases such as gpt-4o, and *-latest",
+        ini=False,
+        switch=True,
+    ),
+    Option(
         "--llm-require",
         "requirement of candidates, key=value, over [tool.llmeval.requirements]: max_latency_ms=2000; may be given "
         "several times",
@@ -133,6 +139,7 @@ class Options:
         require_fail: Whether the run fails where no candidate meets all requirements.
         fail_on: Conditions that fail the run, and where they were written; two empty strings without any.
         gate: ``established`` or ``strict``.
+        require_pinned: Whether candidates are refused whose id may become another model without notice.
         save: Name under which this run is kept, if it is.
         reports: Files to write this run to.
         run_dir: Folder of the runs that are kept.
@@ -160,6 +167,7 @@ class Options:
     require_fail: bool
     fail_on: tuple[str, str]
     gate: str
+    require_pinned: bool
     save: str | None
     reports: tuple[Path, ...]
     run_dir: Path
@@ -228,6 +236,7 @@ def read_options(config: pytest.Config) -> Options:
         require_fail=bool(values["llm_require_fail"][0]),
         fail_on=(values["llm_fail_on"][0] or "", values["llm_fail_on"][1]),
         gate=values["llm_gate"][0],
+        require_pinned=bool(values["llm_require_pinned"][0]),
         save=_run_name(*values["llm_save"]),
         reports=_reports(*values["llm_report"], config.invocation_params.dir, config.rootpath),
         run_dir=config.rootpath / values["llm_run_dir"][0],

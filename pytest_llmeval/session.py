@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from pytest_llmeval.candidates import Candidate, is_unpinned
+from pytest_llmeval.candidates import Candidate, is_unpinned, refuse_unpinned
 from pytest_llmeval.cassettes import transport, triggers
 from pytest_llmeval.cassettes.engine import Engine
 from pytest_llmeval.cassettes.logs import masked_logs
@@ -117,9 +117,12 @@ class EvalSession:
         """Return the candidates of these names.
 
         Raises:
-            ConfigError: A name that stands for nothing.
+            ConfigError: A name that stands for nothing, or for what may become another model though that is refused.
         """
-        return self.roster.candidates(names)
+        found = self.roster.candidates(names)
+        if self.options.require_pinned:
+            refuse_unpinned(found)
+        return found
 
     @contextlib.contextmanager
     def probing(self) -> Iterator[None]:

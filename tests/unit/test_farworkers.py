@@ -36,6 +36,7 @@ def options_at(root: Path, **changes: Any) -> Options:
         require_fail=False,
         fail_on=("", ""),
         gate="established",
+        require_pinned=False,
         save=None,
         reports=(),
         run_dir=root / ".llmeval" / "runs",
