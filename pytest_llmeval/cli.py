@@ -13,7 +13,7 @@ from pytest_llmeval.errors import LLMEvalError
 
 #: Each is a module of `commands`.
 COMMANDS = (
-    *("cases", "models", "shortlist", "monthly", "breakeven", "checklist"),
+    *("cases", "models", "shortlist", "monthly", "breakeven", "checklist", "whatif"),
     *("show", "merge", "export", "cassettes", "scan"),
 )
 

@@ -24,7 +24,7 @@ LAYERS = {
         "pacing cassettes providers prices tariffs recorded bounds ledger budget jsontext checks compare comparators "
         "fieldscores scoring samples projectfiles images casefiles caseyaml caseids caserows datasets templates "
         "promptfiles questions runs merging schema verdicts gate figures measuring "
-        "published listing measured shortlist"
+        "published listing measured shortlist whatif"
     ),
     "doing": (
         "workers client collected heirs inventory recordings staleness roster runningtest session readahead outcomes "
@@ -70,7 +70,7 @@ LAZY = (
     "widefixtures hookspecs fetching progress upcoming readahead parametrizing datasets templates budgeting planning "
     "runs schema saving farworkers kept casefiles caseyaml assembly gating judging reports.sections measuring "
     "quarantine "
-    "reports.catalog reports.monthly reports.shortlist reports.checklist "
+    "reports.catalog reports.monthly reports.shortlist reports.checklist reports.whatif "
     "stats.means stats.power stats.quantities stats.scores stats.signflips"
 )
 
