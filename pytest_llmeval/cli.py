@@ -13,8 +13,8 @@ from pytest_llmeval.errors import LLMEvalError
 
 #: Each is a module of `commands`.
 COMMANDS = (
-    *("cases", "models", "shortlist", "monthly", "breakeven", "checklist", "whatif"),
-    *("show", "merge", "export", "cassettes", "scan"),
+    *("cases", "models", "shortlist", "monthly", "breakeven", "checklist", "whatif", "tasks"),
+    *("show", "merge", "export", "cassettes", "scan", "settings"),
 )
 
 

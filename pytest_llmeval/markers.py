@@ -11,6 +11,8 @@ MARKERS = (
     "llm_known_failing(reason=None, models=(), cases=(), tags=()): run and show this test, but let its failure fail "
     "nothing and count nowhere; of some candidates, cases or tags alone",
     "llm_params(**request): defaults of `llm.complete` in this test (system, temperature, max_tokens, ...)",
+    "llm_task(name): which task of the application this test is for; [tool.llmeval.tasks.NAME] says its model, "
+    "temperature, max_tokens",
     "llm_cassette(ignore=[]): record and replay what this test asks, though it takes no fixture of pytest-llmeval; "
     "ignore: parts of its requests that make no difference",
 )

@@ -122,7 +122,10 @@ def _run_per_candidate(metafunc: pytest.Metafunc) -> bool:
 
         refuse_marks(metafunc.definition)
     marker = metafunc.definition.get_closest_marker("llm_models")
-    names = tuple(marker.args) if marker else metafunc.config.stash[OPTIONS].models
+    try:
+        names = tuple(marker.args) if marker else _session(metafunc.config).names_for(metafunc.definition)
+    except ConfigError as exc:
+        raise pytest.Collector.CollectError(str(exc)) from None
     if any(not isinstance(name, str) for name in names):
         raise pytest.Collector.CollectError(f"llm_models{names!r}: write names as text: llm_models('openai:gpt-4o').")
     candidates = _candidates(metafunc.config, names, pytest.Collector.CollectError)

@@ -154,6 +154,7 @@ class TestRecord:
         unkept: Why answers of a test that passed were not worth recording: the next run has to ask again.
         ignored: Parts of requests that make no difference, as they were declared; none for a test that asked nothing.
         unmatched: Those of them that no request of the test has.
+        task: Which task of the application the test is for (`llm_task`); None if it does not say.
         case: Id of the case, if the test has one (`llm_cases`).
         tags: Those of the case.
         weight: That of the case.
@@ -186,6 +187,7 @@ class TestRecord:
     unkept: list[str] = field(default_factory=list)
     ignored: list[str] = field(default_factory=list)
     unmatched: list[str] = field(default_factory=list)
+    task: str | None = None
     case: str | None = None
     tags: list[str] = field(default_factory=list)
     weight: float = 1.0

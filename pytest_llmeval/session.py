@@ -29,6 +29,7 @@ from pytest_llmeval.runningtest import RunningTest
 from pytest_llmeval.settings import Prices, Settings
 from pytest_llmeval.staleness import cost_again, why_again
 from pytest_llmeval.standins import MISSING_KEY, StandIns
+from pytest_llmeval.tasks import request_of, task_of
 from pytest_llmeval.testlog import TestLog, running_log
 
 if TYPE_CHECKING:
@@ -124,6 +125,15 @@ class EvalSession:
             refuse_unpinned(found)
         return found
 
+    def names_for(self, item: Any) -> tuple[str, ...]:
+        """Return the candidates of a test whose marker names none: the chosen ones, else the model of its task.
+
+        Raises:
+            ConfigError: The marker of its task cannot be used.
+        """
+        task = self.settings.tasks.get(task_of(item, self.settings.tasks) or "")
+        return self.options.models or ((task.model,) if task is not None and task.model is not None else ())
+
     @contextlib.contextmanager
     def probing(self) -> Iterator[None]:
         """Let requests be looked at before any test runs; clients that are built for that are not used again."""
@@ -140,7 +150,8 @@ class EvalSession:
 
         A candidate's client is built once a session.
         """
-        defaults: dict[str, Any] = {}
+        tasks = self.settings.tasks
+        defaults = request_of(task_of(item, tasks), tasks)
         for marker in reversed(list(item.iter_markers("llm_params"))):
             defaults.update(marker.kwargs)
         return LLM(
@@ -169,7 +180,8 @@ class EvalSession:
             cassette.mode = "new"
         unpinned = candidate.model if candidate is not None and is_unpinned(candidate) else None
         log = TestLog(name or "", unpinned)
-        test = RunningTest(nodeid, candidate, log, cassette, case_of(item), sample_of(item))
+        task = task_of(item, self.settings.tasks)
+        test = RunningTest(nodeid, candidate, log, cassette, case_of(item), sample_of(item), task)
         self._prepared[nodeid] = test
         return test
 
@@ -313,6 +325,7 @@ class EvalSession:
         cassette = test.cassette
         path = self.recordings.relative(cassette.source) if cassette.kept else None
         record = test.log.record(test.nodeid, test.outcome or "skipped", message=test.message, cassette=path)
+        record.task = test.task
         if test.case is not None:
             record.case, record.tags, record.weight = test.case.id, list(test.case.tags), test.case.weight
         if test.sample is not None:

@@ -104,6 +104,21 @@ class Requirements(BaseModel):
         return self.model_dump(mode="json", exclude_none=True)
 
 
+class TaskSettings(BaseModel):
+    """One entry of `[tool.llmeval.tasks.NAME]`: which model does a task of the application, and how it is asked."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: str | None = Field(
+        default=None, description="asked where no candidates are chosen: 'provider:model' or alias"
+    )
+    temperature: float | Literal["omit"] | None = None
+    max_tokens: int | None = Field(default=None, ge=1)
+    parameters: dict[str, Any] = Field(default_factory=dict, description="sent with each request of the task")
+    requests_per_month: int | None = Field(default=None, gt=0)
+    requirements: Requirements = Field(default_factory=Requirements, description="over those of the project")
+
+
 class Settings(BaseModel):
     """All of `[tool.llmeval]`."""
 
@@ -115,6 +130,7 @@ class Settings(BaseModel):
     )
     models: dict[Name, ModelSettings] = Field(default_factory=dict)
     requirements: Requirements = Field(default_factory=Requirements)
+    tasks: dict[Name, TaskSettings] = Field(default_factory=dict)
 
 
 def load_settings(rootdir: Path) -> Settings:
@@ -205,6 +221,8 @@ def _known_keys(path: list[str]) -> list[str]:
     tables: dict[str, type[BaseModel]] = {"cassettes": CassetteSettings, "requirements": Requirements}
     if path[0] in tables:
         return list(tables[path[0]].model_fields)
+    if path[0] == "tasks":
+        return list((Requirements if path[2] == "requirements" else TaskSettings).model_fields)
     return list(Prices.model_fields) if path[2] == "prices" else list(ModelSettings.model_fields)
 
 

@@ -18,13 +18,13 @@ PACKAGE = "pytest_llmeval"
 LAYERS = {
     "values": (
         "errors candidates cases response runheader records runlines running testlog options settings standins stats "
-        "display catalog markers strategies"
+        "display catalog markers strategies tomltext"
     ),
     "logic": (
         "pacing cassettes providers prices tariffs recorded bounds ledger budget jsontext checks compare comparators "
         "fieldscores scoring samples projectfiles images casefiles caseyaml caseids caserows datasets templates "
         "promptfiles questions runs merging schema verdicts gate figures measuring "
-        "published listing measured shortlist whatif"
+        "published listing measured shortlist whatif tasks"
     ),
     "doing": (
         "workers client collected heirs inventory recordings staleness roster runningtest session readahead outcomes "
@@ -70,7 +70,7 @@ LAZY = (
     "widefixtures hookspecs fetching progress upcoming readahead parametrizing datasets templates budgeting planning "
     "runs schema saving farworkers kept casefiles caseyaml assembly gating judging reports.sections measuring "
     "quarantine "
-    "reports.catalog reports.monthly reports.shortlist reports.checklist reports.whatif "
+    "reports.catalog reports.monthly reports.shortlist reports.checklist reports.whatif reports.tasks "
     "stats.means stats.power stats.quantities stats.scores stats.signflips"
 )
 

@@ -65,6 +65,7 @@ def _row(test: TestRecord, scores: Sequence[str], fields: Sequence[str]) -> dict
     return {
         "nodeid": test.nodeid,
         "candidate": test.candidate,
+        "task": test.task,
         "case": test.case,
         "tags": ", ".join(test.tags),
         "weight": test.weight,

@@ -9,11 +9,11 @@ from decimal import Decimal
 
 from pytest_llmeval.errors import ERROR_KINDS
 from pytest_llmeval.prices import TotalCost
-from pytest_llmeval.records import Run
+from pytest_llmeval.records import Run, TestRecord
 from pytest_llmeval.reports.budget import budget_note
 from pytest_llmeval.reports.columns import one_line
 from pytest_llmeval.reports.summary import CandidateSummary
-from pytest_llmeval.samples import Repeats
+from pytest_llmeval.samples import Repeats, cases_of, score_of
 from pytest_llmeval.stats import Interval
 
 Rows = Sequence[CandidateSummary]
@@ -33,6 +33,7 @@ def notes(run: Run, rows: Rows) -> list[Note]:
         *_flaky(rows),
         *_known_failing(rows),
         *_gate(run),
+        *_tasks(run),
         *_budget(run),
         *_replayed(rows),
         *_cost(rows),
@@ -130,6 +131,22 @@ def _gate(run: Run) -> Iterator[Note]:
         from pytest_llmeval.reports.gate import gate_note
 
         yield "gate", gate_note(run.gate)
+
+
+def _tasks(run: Run) -> Iterator[Note]:
+    groups: dict[str, dict[str, list[TestRecord]]] = {}
+    for test in run.tests:
+        if test.task and test.candidate:
+            groups.setdefault(test.task, {}).setdefault(test.candidate, []).append(test)
+    for task, by_name in sorted(groups.items()):
+        parts = []
+        for name, tests in by_name.items():
+            mean = score_of(cases_of(tests))
+            if mean is not None:
+                parts.append((mean.mean, f"{_clip(name)} {mean.mean:.2f} ({mean.low:.2f}-{mean.high:.2f})"))
+        if parts:
+            # The best first, and of equals as they were asked.
+            yield "tasks", f"{_clip(task)}: {_join([text for _, text in sorted(parts, key=lambda part: -part[0])])}"
 
 
 def _budget(run: Run) -> Iterator[Note]:
