@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -14,13 +15,16 @@ from pytest_llmeval.errors import LLMEvalError
 #: Each is a module of `commands`.
 COMMANDS = (
     *("cases", "models", "shortlist", "monthly", "breakeven", "checklist", "whatif", "tasks"),
-    *("show", "merge", "export", "cassettes", "scan", "settings"),
+    *("show", "compare", "merge", "export", "cassettes", "scan", "settings"),
 )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; return its exit status: 0 fine, 1 something was found, 2 it could not be done."""
     arguments = _parser().parse_args(argv)
+    # A command is over before garbage matters; looking for it among 100,000 records takes seconds.
+    enabled = gc.isenabled()
+    gc.disable()
     try:
         status: int = arguments.run(arguments)
         sys.stdout.flush()
@@ -31,6 +35,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         # `llmeval cassettes | head` has seen enough; nothing more may be written, at the exit either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    finally:
+        if enabled:
+            gc.enable()
     return status
 
 

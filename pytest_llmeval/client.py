@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, overload
 
+from pytest_llmeval.asked import asked_of
 from pytest_llmeval.candidates import Candidate
 from pytest_llmeval.cases import Case
 from pytest_llmeval.cassettes.turns import Turns
@@ -137,9 +138,9 @@ class LLM:
                     response = await self.provider.acomplete(request)
                 except Exception as exc:
                     if not await call.aagain(exc):
-                        raise self._failed(exc, call) from None
+                        raise self._failed(exc, call, request) from None
                 else:
-                    return self._note(response, call)
+                    return self._note(response, call, request)
 
     @overload
     def complete_many(
@@ -225,9 +226,9 @@ class LLM:
                     response = self.provider.complete(request)
                 except Exception as exc:
                     if not call.again(exc):
-                        raise self._failed(exc, call) from None
+                        raise self._failed(exc, call, request) from None
                 else:
-                    return self._note(response, call)
+                    return self._note(response, call, request)
 
     def _request(self, question: Question, given: Mapping[str, Any]) -> Request:
         case = question if isinstance(question, Case) else None
@@ -256,16 +257,14 @@ class LLM:
     def _tariff(self) -> Tariff:
         return Tariff(self.candidate, self.provider.billing, self.provider.hosting)
 
-    def _note(self, response: Response, call: PacedCall) -> Response:
+    def _note(self, response: Response, call: PacedCall, request: Request) -> Response:
         if not response.replayed:
             # In a recording they are counted already.
             response.retries += call.earlier
         when = datetime.fromisoformat(response.recorded_at) if response.recorded_at else datetime.now(UTC)
         cost = self._cost(response, when)
         response.cost, response.candidate = cost, self.name
-        log = running_log.get()
-        if log is not None:
-            log.note_call(Call.from_response(response), call.place)
+        _note_call(Call.from_response(response), call, request)
         return response
 
     def _cost(self, response: Response, when: datetime) -> Cost:
@@ -280,7 +279,7 @@ class LLM:
             reported=response.reported_cost,
         )
 
-    def _failed(self, exc: Exception, call: PacedCall) -> Exception:
+    def _failed(self, exc: Exception, call: PacedCall, request: Request) -> Exception:
         """Note a call that got no answer; return what to raise."""
         if isinstance(exc, Warning):
             # The user's own warning filters made an exception of it; it is not about the answer.
@@ -291,9 +290,7 @@ class LLM:
             text = f"{self.name}: {type(exc).__name__}: {exc}"
             error = ProviderError(text, candidate=self.name, kind="unknown", cause=exc)
         error.retries += call.earlier
-        log = running_log.get()
-        if log is not None:
-            log.note_call(Call.from_error(self.name, error, self._cost(Response(""), datetime.now(UTC))), call.place)
+        _note_call(Call.from_error(self.name, error, self._cost(Response(""), datetime.now(UTC))), call, request)
         return error
 
     def __repr__(self) -> str:
@@ -304,6 +301,16 @@ def _begin() -> int | None:
     """Return the place in the running test's record of a call that begins now; None outside of a test."""
     place, log = _place.get(), running_log.get()
     return log.begin_call() if place is None and log is not None else place
+
+
+def _note_call(record: Call, call: PacedCall, request: Request) -> None:
+    """Add a call to the running test's record, with what was asked."""
+    log = running_log.get()
+    if log is not None:
+        asked = asked_of(request)
+        record.system_digest, record.messages_digest, record.parameters_digest = asked[:3]
+        log.texts.update(asked.texts)
+        log.note_call(record, call.place)
 
 
 def _messages(question: Any) -> list[Mapping[str, Any]]:

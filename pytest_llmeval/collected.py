@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_llmeval.cases import Case
 from pytest_llmeval.cassettes.paths import LONGEST, file_name, is_of_fixture, is_sample_of, named_after
+from pytest_llmeval.sources import source_digest
 
 if TYPE_CHECKING:
     from pytest_llmeval.candidates import Candidate
@@ -45,6 +46,11 @@ def case_request(item: Any) -> dict[str, Any]:
     """Return what is to be asked for each case of a test: what its marker `llm_cases` says beside the dataset."""
     marker = item.get_closest_marker("llm_cases")
     return {name: value for name, value in marker.kwargs.items() if name != "source"} if marker is not None else {}
+
+
+def source_of(item: Any) -> str | None:
+    """Return the digest of the source of a test's function, if it has one."""
+    return source_digest(getattr(item, "function", None))
 
 
 def sample_of(item: Any) -> Sample | None:

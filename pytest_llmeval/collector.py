@@ -33,6 +33,7 @@ class Collector:
         self._config = config
         self._options = options
         self._records: dict[str, dict[str, Any]] = {}
+        self._texts: dict[str, str] = {}
         self._run: Run | None = None
         self._session: pytest.Session | None = None
         self._tests: int | None = None
@@ -59,6 +60,7 @@ class Collector:
 
                 register_reports(self._config, total=self._tests, done=self._over, since=self._since)
             self._records[report.nodeid] = record
+            self._texts.update(getattr(report, "llmeval_texts", {}))
             self._run = None
         if hasattr(report, "llmeval_sample"):
             self._cases.take(report)
@@ -184,7 +186,8 @@ class Collector:
         unpinned = {test.candidate: test.unpinned for test in tests if test.unpinned}
         budgeting = self._config.pluginmanager.get_plugin("llmeval_budget")
         spending = budgeting.spending if budgeting is not None else None
-        return Run(split_names(self._options.models), self._options.record, tests, unpinned, budget=spending)
+        names, texts = split_names(self._options.models), dict(sorted(self._texts.items()))
+        return Run(names, self._options.record, tests, unpinned, budget=spending, texts=texts)
 
     def _judged(self, run: Run) -> Run:
         if not self._options.require and not _may_require(self._config.rootpath):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,14 +27,19 @@ def run_dir() -> Path:
     return read_configuration().run_dir
 
 
-def load(run: str) -> Run:
+def load(run: str, folder: Path | None = None, *, lean: bool = False) -> Run:
     """Return a run, by its file or by its name.
+
+    Args:
+        run: A file or a name.
+        folder: Where runs are kept; by default, as pytest's configuration has it.
+        lean: See `load_run`.
 
     Raises:
         RunError: There is none, or it cannot be read.
     """
-    path = Path(run) if Path(run).is_file() else find_run(run, run_dir())
-    loaded = load_run(path)
+    path = Path(run) if Path(run).is_file() else find_run(run, folder or run_dir())
+    loaded = load_run(path, lean=lean)
     later = path.with_name(f"{path.name}{PARTIAL}")
     if later.is_file():
         loaded.remarks.append(f"A later run of that name was cut, or has not ended yet: {shown_path(later)}.")
@@ -70,6 +75,26 @@ def _of_project(run: Run) -> Requirements | None:
         # A run that is named by its file can be shown anywhere.
         run.remarks.append(f"Whether the project has requirements is not known: {exc}")
         return None
+
+
+def load_at(ref: str, models: Sequence[str] = ()) -> Run:
+    """Return the run of an earlier commit, as `baseline_at` does.
+
+    Args:
+        ref: The commit.
+        models: Candidates to be asked, where its tests are replayed; by default, as the configuration has them.
+
+    Raises:
+        RunError: There is none.
+    """
+    from pytest_llmeval.baselines import baseline_at
+    from pytest_llmeval.collecting import read_configuration
+
+    options = read_configuration()
+    arguments = [f"--llm-models={','.join(models)}"] if models else []
+    return baseline_at(
+        ref, rootdir=options.rootdir, run_dir=options.run_dir, start=options.invocation_dir, arguments=arguments
+    )
 
 
 def tell(run: Run) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_llmeval.asked import LONGEST_TEXT, MOST_TEXTS
 from pytest_llmeval.outcomes import NOT_RUN, outcome_of
 from pytest_llmeval.plugin import KNOWN_FAILING, asks
 from pytest_llmeval.provenance import candidate_info
@@ -62,6 +63,7 @@ class Lifecycle:
         self._told: set[str] = set()
         # Of a run that has this one inside of a test.
         self._outer: Begun | None = None
+        self._texts: set[str] = set()
 
     def start(self, item: pytest.Item) -> None:
         """Put the test's cassette in.
@@ -174,12 +176,24 @@ class Lifecycle:
                 # Who collects the records may never have seen the test: it may be in another process.
                 self._told.add(test.candidate.name)
                 report.llmeval_candidate = asdict(candidate_info(test.candidate))  # type: ignore[attr-defined]
+            self._tell_texts(report, test)
             # JUnit XML takes its properties from here; a repeated run of the test replaces what the first one left.
             others = [pair for pair in item.user_properties if not pair[0].startswith("llm_")]
             item.user_properties[:] = report.user_properties = [*others, *record.properties()]
         if call.when == "teardown":
             del item.stash[TEST]
         return report
+
+    def _tell_texts(self, report: pytest.TestReport, test: RunningTest) -> None:
+        """Send the texts that the test's calls name by their digests to whoever collects the records, each once."""
+        new = test.log.texts.keys() - self._texts
+        if new and len(self._texts) < MOST_TEXTS:
+            mask = self._session.engine.scanner.mask
+            self._texts |= new
+            texts = {digest: test.log.texts[digest] for digest in sorted(new)}
+            report.llmeval_texts = {  # type: ignore[attr-defined]
+                digest: mask(text) for digest, text in texts.items() if len(text) <= LONGEST_TEXT
+            }
 
 
 def _note_outcome(test: RunningTest, report: pytest.TestReport, call: pytest.CallInfo[None]) -> None:

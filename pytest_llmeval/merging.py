@@ -63,6 +63,7 @@ def merge_runs(runs: Sequence[Run], *, strict: bool = False) -> Run:
         header=header,
         end=_end(ordered, merged),
         remarks=remarks,
+        texts=header.texts,
     )
 
 
@@ -133,6 +134,7 @@ def _header(runs: Sequence[Run]) -> Header:
         candidates=[described.get(name, CandidateInfo(name)) for name in _names(runs)],
         prices=_prices(headers),
         merged_from=[part for header in headers for part in (header.merged_from or [header.id])],
+        texts={digest: text for header in headers for digest, text in header.texts.items()},
     )
 
 

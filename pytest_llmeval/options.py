@@ -109,6 +109,11 @@ OPTIONS = (
     ),
     Option("--llm-save", "keep this run under a name, to show, merge or compare it later", ini=False),
     Option(
+        "--llm-compare",
+        "say what got better or worse since a run: its name (--llm-save), its file, or git:REF for a commit",
+        ini=False,
+    ),
+    Option(
         "--llm-report", "write this run to a file: .jsonl, .json, .md or .csv; may be given several times", many=True
     ),
     Option("--llm-run-dir", "folder of the runs that are kept", default=".llmeval/runs", flag=False),
@@ -141,6 +146,7 @@ class Options:
         gate: ``established`` or ``strict``.
         require_pinned: Whether candidates are refused whose id may become another model without notice.
         save: Name under which this run is kept, if it is.
+        compare: Run to compare this one with, as written: a name, a file, or ``git:REF``; None for no comparison.
         reports: Files to write this run to.
         run_dir: Folder of the runs that are kept.
         cassette_dir: Name of the folder beside each test file, or an absolute path.
@@ -169,6 +175,7 @@ class Options:
     gate: str
     require_pinned: bool
     save: str | None
+    compare: str | None
     reports: tuple[Path, ...]
     run_dir: Path
     cassette_dir: str
@@ -238,6 +245,8 @@ def read_options(config: pytest.Config) -> Options:
         gate=values["llm_gate"][0],
         require_pinned=bool(values["llm_require_pinned"][0]),
         save=_run_name(*values["llm_save"]),
+        # The replay of an earlier commit takes the option back by an empty one.
+        compare=values["llm_compare"][0] or None,
         reports=_reports(*values["llm_report"], config.invocation_params.dir, config.rootpath),
         run_dir=config.rootpath / values["llm_run_dir"][0],
         cassette_dir=values["llm_cassette_dir"][0],

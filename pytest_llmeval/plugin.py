@@ -74,6 +74,12 @@ def pytest_configure(config: pytest.Config) -> None:
             from pytest_llmeval.saving import Saving
 
             config.pluginmanager.register(Saving(options, collector.run), "llmeval_saving")
+        if options.compare:
+            from pytest_llmeval.regression import Regression
+
+            config.pluginmanager.register(
+                Regression(config, options, options.compare, collector.run), "llmeval_regression"
+            )
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

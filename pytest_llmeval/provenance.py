@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import platform
-import subprocess
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -16,6 +14,7 @@ from uuid import uuid4
 
 from pytest_llmeval.cassettes.matching import scrub_uri
 from pytest_llmeval.errors import ConfigError
+from pytest_llmeval.gittree import run_git
 from pytest_llmeval.prices import PUBLISHED, context_window, published_prices
 from pytest_llmeval.providers.endpoints import connection_of, endpoint_of, is_private
 from pytest_llmeval.records import SCHEMA_VERSION, Run, TestRecord
@@ -28,8 +27,6 @@ if TYPE_CHECKING:
 PACKAGES = ("pytest", "pytest-llmeval", "openai", "anthropic", "httpx2", "genai-prices", "pytest-xdist")
 #: Parameters that carry whatever a server wants to know of its client, keys too.
 NOT_KEPT = ("extra_headers", "extra_query")
-#: Seconds. Git answers in milliseconds, but for a huge repository on a slow disk.
-PATIENCE = 10.0
 
 
 def now() -> str:
@@ -77,16 +74,8 @@ def git_state(folder: Path) -> tuple[str | None, bool | None]:
 
 
 def _git(folder: Path, *arguments: str) -> str | None:
-    # A monitor of the file system is a program that the repository names; nothing here is worth starting one.
-    command = ["git", "-c", "core.fsmonitor=false", "-C", str(folder), *arguments]
-    environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
-    try:
-        done = subprocess.run(  # noqa: S603 - a fixed command
-            command, capture_output=True, timeout=PATIENCE, env=environment, check=False, stdin=subprocess.DEVNULL
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.decode("utf-8", "replace").strip() if done.returncode == 0 else None
+    done = run_git(folder, *arguments)
+    return done.stdout.decode("utf-8", "replace").strip() if done is not None and done.returncode == 0 else None
 
 
 def candidate_info(candidate: Candidate) -> CandidateInfo:
@@ -146,7 +135,7 @@ def with_provenance(run: Run, header: Header, known: Mapping[str, CandidateInfo]
     names = list(dict.fromkeys([*run.candidates, *run.by_candidate()]))
     described = [known.get(name, CandidateInfo(name)) for name in names]
     header.candidates = [replace(info, context=context_of(info)) for info in described]
-    header.prices = prices_used(run.tests, known)
+    header.prices, header.texts = prices_used(run.tests, known), run.texts
     if run.recommendation is not None:
         header.requirements = run.recommendation.requirements.to_json()
     end.budget = run.budget

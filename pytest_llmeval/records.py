@@ -60,6 +60,11 @@ class Call:
         replayed: Whether the answer came from a recording.
         recorded_at: When that was recorded (ISO 8601, UTC).
         digest: Of the answer's text, so that equal ones are known without keeping them; None where there is no text.
+        system_fingerprint: What the server calls the state of its side, if it says. OpenTelemetry:
+            `openai.response.system_fingerprint`.
+        system_digest: Of the system text that was sent; None without one. The text may stand in the header.
+        messages_digest: Of the messages that were sent.
+        parameters_digest: Of the other parts of the request: temperature, limits, schema, tools. See the header.
     """
 
     candidate: str
@@ -84,6 +89,10 @@ class Call:
     replayed: bool = False
     recorded_at: str | None = None
     digest: str | None = None
+    system_fingerprint: str | None = None
+    system_digest: str | None = None
+    messages_digest: str | None = None
+    parameters_digest: str | None = None
 
     @classmethod
     def from_response(cls, response: Response) -> Call:
@@ -110,6 +119,7 @@ class Call:
             replayed=response.replayed,
             recorded_at=response.recorded_at,
             digest=_digest(response.content),
+            system_fingerprint=response.system_fingerprint,
         )
 
     @classmethod
@@ -164,6 +174,8 @@ class TestRecord:
         prompts: Files that prompts were read from, relative to the rootdir, with the SHA-256 of each.
         known_failing: Why the test counts in no figure but calls, times and costs (`llm_known_failing`): the reason,
             or an empty text; None if it counts.
+        source: Digest of the test function's source; None where that is not at hand.
+        expected: Digest of the answer that the case expects; None without one.
     """
 
     # pytest collects classes named Test* from modules that import this one.
@@ -196,6 +208,8 @@ class TestRecord:
     min_pass_rate: float | None = None
     prompts: dict[str, str] = field(default_factory=dict)
     known_failing: str | None = None
+    source: str | None = None
+    expected: str | None = None
 
     def properties(self) -> list[tuple[str, object]]:
         """Return what JUnit XML shows of the test: candidate, score, named scores, latency and cost of its calls."""
@@ -253,6 +267,7 @@ class Run:
         remarks: What is to be said of the file or files that it was read from, a sentence each.
         recommendation: What requirements make of it; None if there are none, or nobody has looked yet.
         gate: What became of the conditions of ``--llm-fail-on``; None without any.
+        texts: System texts and parameters that were sent, by their digests in `Call`.
     """
 
     candidates: list[str] = field(default_factory=list)
@@ -265,6 +280,7 @@ class Run:
     budget: Spending | None = None
     recommendation: Recommendation | None = None
     gate: Gate | None = None
+    texts: dict[str, str] = field(default_factory=dict)
 
     @property
     def incomplete(self) -> bool:

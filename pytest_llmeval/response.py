@@ -151,6 +151,7 @@ class Response:
         raw: The object of the SDK.
         reported_cost: What the provider itself says that the call cost, in USD; few do.
         candidate: Name of the candidate.
+        system_fingerprint: What the server calls the state of its side (OpenAI's `system_fingerprint`), if it says.
     """
 
     content: str
@@ -168,6 +169,7 @@ class Response:
     raw: Any = field(default=None, repr=False)
     reported_cost: Decimal | None = None
     candidate: str = ""
+    system_fingerprint: str | None = None
 
     @property
     def input_tokens(self) -> int | None:

@@ -26,6 +26,7 @@ class RunningTest:
     case: Case | None = None
     sample: Sample | None = None
     task: str | None = None
+    source: str | None = None
     outer: tuple[Cassette | None, TestLog | None] = (None, None)
     fixtures: list[Cassette] = field(default_factory=list)
     outcome: str | None = None

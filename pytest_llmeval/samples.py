@@ -146,7 +146,7 @@ class CaseResult:
     @property
     def name(self) -> str:
         """What a list of one candidate's cases calls it: the id of the case, else the test without its file."""
-        return self.case or without_candidate(self.nodeid.partition("::")[2] or self.nodeid, self.candidate)
+        return _name(self.case, self.nodeid, self.candidate)
 
     @property
     def passed(self) -> bool:
@@ -157,6 +157,19 @@ class CaseResult:
     def flaky(self) -> bool:
         """Whether some samples passed and others failed."""
         return 0 < self.passes < self.verdicts
+
+
+def name_of(test: TestRecord) -> str:
+    """Return what a list of one candidate's cases calls the case of a test.
+
+    >>> name_of(TestRecord("tests/test_x.py::test_x[mini-1-sample2]", "mini", sample=2))
+    'test_x[1]'
+    """
+    return _name(test.case, case_nodeid(test.nodeid, test.sample), test.candidate)
+
+
+def _name(case: str | None, nodeid: str, candidate: str) -> str:
+    return case or without_candidate(nodeid.partition("::")[2] or nodeid, candidate)
 
 
 def rate_is_met(passes: int, verdicts: int, min_pass_rate: float | None) -> bool:

@@ -114,7 +114,7 @@ class Saving:
             return False
         self._header = None
         run = self._run()
-        end = end_of(run.tests, int(session.exitstatus), _why_cut(session))
+        end = end_of(run.tests, int(session.exitstatus), why_cut(session))
         run = with_provenance(run, header, self._candidates, end)
         for path in (None, *self._options.reports):
             try:
@@ -147,7 +147,7 @@ class Saving:
         return f"Report: {shown_path(path)}"
 
 
-def _why_cut(session: pytest.Session) -> str | None:
+def why_cut(session: pytest.Session) -> str | None:
     """Return why tests that were to run have not; None if all have."""
     reason = session.shouldfail or session.shouldstop
     return str(reason) if reason else CUT.get(int(session.exitstatus))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from pytest_llmeval.asked import expected_digest
 from pytest_llmeval.candidates import Candidate, is_unpinned, refuse_unpinned
 from pytest_llmeval.cassettes import transport, triggers
 from pytest_llmeval.cassettes.engine import Engine
@@ -16,7 +17,7 @@ from pytest_llmeval.cassettes.logs import masked_logs
 from pytest_llmeval.cassettes.redact import SecretScanner
 from pytest_llmeval.cassettes.store import Cassette, running_cassette
 from pytest_llmeval.client import LLM
-from pytest_llmeval.collected import candidate_of, case_of, case_request, nodeid_of, sample_of
+from pytest_llmeval.collected import candidate_of, case_of, case_request, nodeid_of, sample_of, source_of
 from pytest_llmeval.errors import CassetteError, ConfigError
 from pytest_llmeval.pacing import Paces
 from pytest_llmeval.promptfiles import PromptFiles, Prompts
@@ -181,7 +182,7 @@ class EvalSession:
         unpinned = candidate.model if candidate is not None and is_unpinned(candidate) else None
         log = TestLog(name or "", unpinned)
         task = task_of(item, self.settings.tasks)
-        test = RunningTest(nodeid, candidate, log, cassette, case_of(item), sample_of(item), task)
+        test = RunningTest(nodeid, candidate, log, cassette, case_of(item), sample_of(item), task, source_of(item))
         self._prepared[nodeid] = test
         return test
 
@@ -328,6 +329,8 @@ class EvalSession:
         record.task = test.task
         if test.case is not None:
             record.case, record.tags, record.weight = test.case.id, list(test.case.tags), test.case.weight
+            record.expected = expected_digest(test.case.expected)
+        record.source = test.source
         if test.sample is not None:
             record.sample, record.samples = test.sample.number, test.sample.of
             record.min_pass_rate = test.sample.min_pass_rate

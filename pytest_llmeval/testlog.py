@@ -21,6 +21,7 @@ class TestLog:
         self.candidate = candidate
         self.unpinned = unpinned
         self.prompts: dict[str, str] = {}
+        self.texts: dict[str, str] = {}
         self._places = count()
         self._calls: list[tuple[int, Call]] = []
         self._scores: list[tuple[str, float]] = []

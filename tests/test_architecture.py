@@ -23,18 +23,18 @@ LAYERS = {
     "logic": (
         "pacing cassettes providers prices tariffs recorded bounds ledger budget jsontext checks compare comparators "
         "fieldscores scoring samples projectfiles images casefiles caseyaml caseids caserows datasets templates "
-        "promptfiles questions runs merging schema verdicts gate figures measuring "
-        "published listing measured shortlist whatif tasks"
+        "promptfiles questions runs merging schema verdicts gate figures measuring published listing measured "
+        "shortlist whatif tasks comparison comparing asked sources attribution casefigures"
     ),
     "doing": (
         "workers client collected heirs inventory recordings staleness roster runningtest session readahead outcomes "
-        "plan provenance runfiles judging"
+        "plan gittree recordedmessages provenance runfiles judging"
     ),
     "output": "reports",
     "pytest side": (
         "hookspecs workerlink collector lifecycle masking parametrizing repeats widefixtures upcoming fetching "
-        "progress budgeting planning saving farworkers assembly gating quarantine actions plugin collecting kept "
-        "commands cli"
+        "progress budgeting planning saving farworkers assembly gating quarantine actions plugin collecting baselines "
+        "kept regression commands cli"
     ),
 }
 
@@ -42,7 +42,8 @@ LAYERS = {
 #: so that nothing in here but pytest may be needed at its import.
 IMPORTERS = {
     "pytest": (
-        "budgeting collecting gating hookspecs lifecycle options parametrizing planning plugin quarantine repeats"
+        "budgeting collecting gating hookspecs lifecycle options parametrizing planning plugin quarantine regression "
+        "repeats"
     ),
     "pluggy": "actions collector farworkers fetching masking progress saving widefixtures workerlink",
     "anyio": "budget",
@@ -69,8 +70,8 @@ LAZY = (
     "reports.terminal reports.inventory reports.plan session settings collecting collector lifecycle masking repeats "
     "widefixtures hookspecs fetching progress upcoming readahead parametrizing datasets templates budgeting planning "
     "runs schema saving farworkers kept casefiles caseyaml assembly gating judging reports.sections measuring "
-    "quarantine "
-    "reports.catalog reports.monthly reports.shortlist reports.checklist reports.whatif reports.tasks "
+    "quarantine reports.catalog reports.monthly reports.shortlist reports.checklist reports.whatif reports.tasks "
+    "comparing baselines regression reports.comparison"
     "stats.means stats.power stats.quantities stats.scores stats.signflips"
 )
 

@@ -109,6 +109,8 @@ class OpenAIProvider(SDKProvider[openai.OpenAI, openai.AsyncOpenAI]):
 
     def _counted(self, answer: ChatCompletion | ChatCompletionChunk) -> Response:
         response = Response("", usage=openai_usage(answer.usage), model=answer.model)
+        # Some servers send what is no text.
+        response.system_fingerprint = _text_or_none(answer.system_fingerprint)
         if self.connection.reports_cost and answer.usage is not None:
             response.reported_cost = _decimal(undeclared(answer.usage, "cost"))
         return response
@@ -176,6 +178,10 @@ class _Reader:
         response.tool_calls = [ToolCall(call["id"], call["name"], join_text(call["arguments"])) for call in self._calls]
         response.raw = self._chunks
         return response
+
+
+def _text_or_none(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
 
 
 def _decimal(value: Any) -> Decimal | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from io import StringIO
 
@@ -28,7 +28,7 @@ HEAD_WIDTH = 12
 # Rules in the fourth row stand between the heading and the body; the rest of the frame is left out.
 RULE = Box("    \n    \n ── \n    \n    \n    \n    \n    \n")
 ASCII_RULE = Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
-ASCII_SIGNS = str.maketrans({"≥": ">=", "…": "~"})
+ASCII_SIGNS = str.maketrans({"≥": ">=", "…": "~", "→": "->", "−": "-"})
 
 
 def render_summary(run: Run, *, width: int, color: bool, brief: bool = False, encoding: str = "utf-8") -> str:
@@ -105,11 +105,14 @@ class Screen:
         table.add_column(corner, no_wrap=True, vertical="bottom")
         return table
 
-    def notes(self, lines: Sequence[Note], *, after_table: bool = True) -> None:
+    def notes(
+        self, lines: Sequence[Note], styles: Mapping[str, str] | None = None, *, after_table: bool = True
+    ) -> None:
         """Print the notes: labels in one column, texts wrapped beside them.
 
         Args:
             lines: Label and text; a label that is that of the line before is left out.
+            styles: Style of what a regular expression finds in the texts.
             after_table: Whether to leave a line blank before.
         """
         if not lines:
@@ -120,7 +123,10 @@ class Screen:
         previous = None
         for label, text in lines:
             style = "red" if label == "errors" else "dim"
-            grid.add_row(Text("" if label == previous else label, style=style), Text(self._plain(text)))
+            told = Text(self._plain(text))
+            for pattern, word in (styles or {}).items():
+                told.highlight_regex(pattern, word)
+            grid.add_row(Text("" if label == previous else self._plain(label), style=style), told)
             previous = label
         if after_table:
             self._console.print()

@@ -160,6 +160,11 @@ class _Side:
 
 
 def _answers(samples: Sequence[Sample]) -> list[Answers]:
+    if all(type(sample) is float for sample in samples):
+        # One answer a case, of which there may be 100,000.
+        values = np.array(samples, dtype=np.float64)
+        if ((values >= 0) & (values < np.inf)).all():
+            return [(value,) for value in values.tolist()]
     cases = []
     for sample in samples:
         values = tuple(sorted(sample)) if isinstance(sample, Sequence) else (sample,)
@@ -182,6 +187,9 @@ def _sorted(
         return sorted(old), sorted(new)
     if len(old) != len(new):
         raise ValueError(f"{len(old)} cases before, {len(new)} after; give the same cases, or paired=False")
+    if all(len(one) == len(other) == 1 for one, other in zip(old, new, strict=True)):
+        order = np.lexsort(([value for (value,) in new], [value for (value,) in old])).tolist()
+        return [old[index] for index in order], [new[index] for index in order]
     pairs = sorted(zip(old, new, strict=True))
     return [one for one, _ in pairs], [other for _, other in pairs]
 

@@ -86,6 +86,11 @@ def paired_difference(
 
 
 def _scores(samples: Sequence[Sample]) -> Floats:
+    if all(type(sample) is float for sample in samples):
+        # Without repeats there is nothing to average, and a run may have 100,000 cases.
+        scores = np.array(samples, dtype=np.float64)
+        if ((scores >= 0) & (scores <= 1)).all():
+            return scores
     means = []
     for sample in samples:
         values = sample if isinstance(sample, Sequence) else [sample]

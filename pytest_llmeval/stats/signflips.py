@@ -12,6 +12,8 @@ MOST_DRAWS = 9_999
 FEWEST_DRAWS = 1_999
 MOST_SIGNS = 20_000_000
 DRAWS_AT_ONCE = 1_000
+#: Most bytes of signs at once: 100,000 cases would else take 200 MB.
+MOST_BYTES = 1_000_000
 # One seed for all: the same differences must give the same p value, tomorrow and elsewhere.
 SEED = 1947
 
@@ -54,8 +56,9 @@ def _random_extremes(sizes: Floats, observed: float, draws: int) -> int:
     sums = (blocks @ signs.T).ravel()
     starts = 256 * np.arange(len(blocks))
     extremes = 0
-    for first in range(0, draws, DRAWS_AT_ONCE):
-        count = min(DRAWS_AT_ONCE, draws - first)
+    at_once = int(np.clip(MOST_BYTES // len(blocks), 1, DRAWS_AT_ONCE))
+    for first in range(0, draws, at_once):
+        count = min(at_once, draws - first)
         bits = rng.integers(0, 256, (count, len(blocks)), dtype=np.uint8)
         extremes += int(np.count_nonzero(np.abs(sums[starts + bits].sum(axis=1)) >= observed))
     return extremes

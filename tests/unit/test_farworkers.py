@@ -38,6 +38,7 @@ def options_at(root: Path, **changes: Any) -> Options:
         gate="established",
         require_pinned=False,
         save=None,
+        compare=None,
         reports=(),
         run_dir=root / ".llmeval" / "runs",
         cassette_dir="llm_cassettes",

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -173,3 +175,58 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
         load_run(tmp_path / "no.jsonl")
     with pytest.raises(RunError, match="cannot be read: Is a directory"):
         load_run(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"score": 7.0}, "score: should be between 0 and 1 (it is 7.0)"),
+        ({"score": float("nan")}, "score: "),
+        ({"scores": {"tone": -0.1}}, "scores.tone: should be between 0 and 1 (it is -0.1)"),
+        ({"weight": 0.0}, "weight: should be a positive number (it is 0.0)"),
+        ({"calls": [Call("b", latency_ms=-1.0)]}, "calls[0]: should have no negative time (it has -1.0 ms)"),
+        ({"calls": [Call("b", cost="a lot")]}, "calls[0].cost: should be an amount of USD (it is 'a lot')"),
+        ({"calls": [Call("b", cost="-1")]}, "calls[0].cost: should be an amount of USD (it is '-1')"),
+    ],
+)
+def test_figures_that_cannot_be_are_faults_of_the_file(
+    file: Path, tmp_path: Path, changes: dict[str, Any], said: str
+) -> None:
+    bad = json.dumps({"kind": "test", **TestRecord("test_c", "b").to_json()} | _plain(changes)) + "\n"
+    with pytest.raises(
+        RunError, match=re.escape(f"run.jsonl:3: {said}" if "nan" not in bad.lower() else "run.jsonl:3: ")
+    ):
+        load_run(write(file, header_line(HEADER), line("test_a"), bad))
+    document = write(
+        tmp_path / "run.json", render(WHOLE).replace('{"nodeid": "test_b"', f'{bad.strip()},\n{{"nodeid": "test_b"')
+    )
+    with pytest.raises(RunError, match=r"run\.json: no report of a run that can be read: "):
+        load_run(document)
+
+
+def _plain(changes: dict[str, Any]) -> dict[str, Any]:
+    calls = {"calls": [asdict(call) for call in changes["calls"]]} if "calls" in changes else {}
+    return changes | calls
+
+
+@pytest.mark.parametrize("cost", ["0", "0.000525", "1E-7", "1.5E+3"])
+def test_any_amount_that_was_written_is_read(file: Path, cost: str) -> None:
+    text = record_line(TestRecord("test_a", "b", calls=[Call("b", cost=cost)]).to_json())
+    assert load_run(write(file, header_line(HEADER), text)).tests[0].calls[0].cost == cost
+
+
+def test_a_json_report_is_read_however_it_is_laid_out(tmp_path: Path) -> None:
+    document = json.loads(render(WHOLE))
+    for text in (json.dumps(document), json.dumps(document, indent=2), json.dumps(document, indent=0)):
+        assert load_run(write(tmp_path / "run.json", text)) == WHOLE
+
+
+def test_a_lean_run_has_what_a_comparison_needs_and_no_more(file: Path) -> None:
+    whole, lean = (load_run(write(file, *run_lines(WHOLE)), lean=lean) for lean in (False, True))
+    kept = ("nodeid", "candidate", "outcome", "score", "weight", "sample", "samples", "prompts", "cassette", "case")
+    assert [[getattr(t, name) for name in kept] for t in lean.tests] == [
+        [getattr(t, name) for name in kept] for t in whole.tests
+    ]
+    assert lean.tests[0].calls[0].latency_ms == 12.5
+    assert (lean.tests[0].scores, lean.tests[0].tags, lean.tests[1].message) == ({}, [], None)
+    assert (lean.header, lean.unpinned) == (whole.header, {"b": "gpt"})
