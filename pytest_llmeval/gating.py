@@ -14,6 +14,7 @@ from pytest_llmeval.options import Options
 
 if TYPE_CHECKING:
     from pytest_llmeval.collector import Collector
+    from pytest_llmeval.comparison import Comparison
     from pytest_llmeval.records import Run
 
 
@@ -40,7 +41,7 @@ class Gating:
             if options.require or options.require_fail:
                 _check_requirements(options)
             if options.fail_on[1]:
-                self._conditions, self._left_out = _conditions(*options.fail_on)
+                self._conditions, self._left_out = _conditions(*options.fail_on, compares=bool(options.compare))
                 collector.looks.append(self._gated)
         except ConfigError as exc:
             raise pytest.UsageError(str(exc)) from None
@@ -50,10 +51,18 @@ class Gating:
         from pytest_llmeval.measuring import measured_of
 
         strict = self._options.gate == "strict"
-        measured = measured_of(run, [condition.figure for condition in self._conditions])
+        measured = measured_of(run, [condition.figure for condition in self._conditions], self._comparison())
         outcomes = hold(self._conditions, measured, strict=strict)
         gate = Gate(tuple(self._conditions), strict, tuple(measured), tuple(outcomes), tuple(self._left_out))
         return replace(run, gate=gate)
+
+    def _comparison(self) -> Comparison | None:
+        """Return what became of the figures since the baseline, if a condition is about that."""
+        regression = self._config.pluginmanager.get_plugin("llmeval_regression")
+        if regression is None or not any(condition.needs_baseline for condition in self._conditions):
+            return None
+        compared: tuple[Run, Comparison] | None = regression.compared()
+        return compared[1] if compared is not None else None
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
@@ -92,14 +101,14 @@ def _check_requirements(options: Options) -> None:
         )
 
 
-def _conditions(text: str, source: str) -> tuple[list[Condition], list[Condition]]:
+def _conditions(text: str, source: str, *, compares: bool) -> tuple[list[Condition], list[Condition]]:
     """Return the conditions that can be looked at, and those on changes where there is nothing to compare with."""
     conditions = parse_conditions(text, source)
-    changes = [condition for condition in conditions if condition.needs_baseline]
+    changes = [condition for condition in conditions if condition.needs_baseline and not compares]
     if changes and source == "--llm-fail-on":
         raise ConfigError(
-            f"{source}: {', '.join(condition.text for condition in changes)}: a change needs a run to compare with, "
-            "and there is none. Write a limit on the figure itself: score<0.8, p95>2s."
+            f"{source}: {', '.join(condition.text for condition in changes)}: a change needs a run to compare with: "
+            "--llm-compare=NAME. A limit on the figure itself needs none: score<0.8, p95>2s."
         )
     # What stands in the configuration is for every run, also for those that compare with nothing.
     return [condition for condition in conditions if condition not in changes], changes

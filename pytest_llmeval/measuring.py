@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 
+from pytest_llmeval.comparison import Change, Comparison
 from pytest_llmeval.gate import FIGURES, Measured
 from pytest_llmeval.prices import is_unpriced
 from pytest_llmeval.records import Call, Run
@@ -12,10 +14,13 @@ from pytest_llmeval.stats import Interval, mean_interval
 from pytest_llmeval.stats.differences import Estimate
 from pytest_llmeval.stats.quantities import mean_of, percentile_of
 
+NOT_COMPARED = "the baseline does not have the candidate"
 PERCENTILES = {"p50": 50.0, "p95": 95.0, "ttft": 50.0}
 
 
-def measured_of(run: Run, figures: Iterable[str] = FIGURES) -> dict[str, dict[str, Measured]]:
+def measured_of(
+    run: Run, figures: Iterable[str] = FIGURES, comparison: Comparison | None = None
+) -> dict[str, dict[str, Measured]]:
     """Return figures of each candidate that has a test, by its name.
 
     What several samples of a case are, or several calls of a test, is averaged within the case first, or counts
@@ -24,6 +29,7 @@ def measured_of(run: Run, figures: Iterable[str] = FIGURES) -> dict[str, dict[st
     Args:
         run: The records.
         figures: Which of `gate.FIGURES`.
+        comparison: What became of them since the baseline, if there is one.
 
     >>> from pytest_llmeval.records import TestRecord
     >>> run = Run(tests=[TestRecord(f"test_x[a-{n}]", "a", score=1.0) for n in range(10)])
@@ -31,11 +37,21 @@ def measured_of(run: Run, figures: Iterable[str] = FIGURES) -> dict[str, dict[st
     1.0
     """
     wanted = list(dict.fromkeys(figures))
+    compared = {each.name: each.changes for each in comparison.candidates} if comparison is not None else {}
     found = {}
     for name, tests in run.by_candidate().items():
         cases = cases_of(tests)
         found[name] = {figure: _measured(figure, cases) for figure in wanted}
+        if comparison is not None:
+            changes = compared.get(name, {})
+            found[name] = {figure: _with_change(each, changes.get(figure)) for figure, each in found[name].items()}
     return found
+
+
+def _with_change(measured: Measured, change: Change | None) -> Measured:
+    if change is None:
+        return replace(measured, why=measured.why or NOT_COMPARED)
+    return replace(measured, change=change.change, relative=change.relative, why=measured.why or change.why)
 
 
 def _measured(figure: str, cases: Sequence[CaseResult]) -> Measured:

@@ -98,7 +98,8 @@ OPTIONS = (
     Option("--llm-require-fail", "fail the run where no candidate meets all requirements", ini=False, switch=True),
     Option(
         "--llm-fail-on",
-        "conditions that fail the run, comma-separated: 'score<0.8, pass<0.9, json<0.99, p95>2s, cost>0.01'",
+        "conditions that fail the run, comma-separated: 'score<0.8, pass<0.9, p95>2s, cost>0.01'; with --llm-compare "
+        "also on changes: 'score<-0.02, json<-0.01, p95>+300ms'",
     ),
     Option(
         "--llm-gate",

@@ -76,7 +76,7 @@ def test_a_cost_that_nobody_knows_fails_a_limit_on_it(passing: Project) -> None:
     [
         ("scores<1", "*unknown figure 'scores'. Did you mean 'score'?*"),
         ("", "*a condition is a figure, one of < <= > >=, and a number*"),
-        ("score<-0.02", "*score<-0.02: a change needs a run to compare with*"),
+        ("score<-0.02", "*score<-0.02: a change needs a run to compare with: --llm-compare=NAME*"),
         ("p95>20%, pass<0.9", "*p95>20%: a change needs a run to compare with*"),
     ],
 )
@@ -113,3 +113,50 @@ def test_conditions_on_changes_in_the_configuration_are_left_out_where_nothing_i
     result = passing.run()
     assert result.ret == 0
     result.stdout.fnmatch_lines(["gate  passed: score<0.5; no run to compare with, so not looked at: score<-0.02"])
+
+
+@pytest.fixture
+def worse(project: Project) -> Project:
+    """A project whose kept run `main` was better: 12 of 12 passed, and now 4."""
+    tests = TESTS.replace("    llm.record_score(0.6)\n", "    assert n not in BAD\n")
+    project.write(f"BAD = set()\n{tests}")
+    project.run("--llm-save=main")
+    project.write(f"BAD = set(range(8))\n{tests}")
+    return project
+
+
+@pytest.mark.parametrize("workers", [(), ("-n2",)])
+def test_a_change_since_the_baseline_fails_the_run(worse: Project, workers: tuple[str, ...]) -> None:
+    result = worse.run("--llm-compare=main", "--llm-fail-on=score<-0.02, p95>1000%, cost>10%", *workers)
+    assert result.ret == 1
+    result.stdout.fnmatch_lines([
+        "The run fails its gate (--llm-fail-on):",
+        "  chat: score -0.667 (95% -0.* to -0.*), limit score<-0.02",
+    ])  # fmt: skip
+    result.stdout.no_fnmatch_line("  chat: cost*")
+
+
+def test_a_change_that_may_be_noise_fails_a_strict_gate_alone(worse: Project) -> None:
+    worse.write((worse.path / "test_chat.py").read_text().replace("range(8)", "range(1)"))
+    result = worse.run("--llm-compare=main", "--llm-fail-on=score<-0.02")
+    result.assert_outcomes(passed=11, failed=1)
+    result.stdout.fnmatch_lines(["  chat: score -0.083 (95% -0.* to +0.*), limit score<-0.02, which may be noise"])
+    strict = worse.run("--llm-compare=main", "--llm-fail-on=score<-0.02", "--llm-gate=strict")
+    strict.stdout.fnmatch_lines(["The run fails its gate (--llm-fail-on):"])
+
+
+def test_a_candidate_that_the_baseline_does_not_have_is_told(worse: Project) -> None:
+    worse.add_model("other", CHAT)
+    worse.write((worse.path / "test_chat.py").read_text().replace("range(8)", "()"))
+    result = worse.run("--llm-compare=main", "--llm-fail-on=score<-0.02", models="chat,other")
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(
+        ["  other: score is unknown (the baseline does not have the candidate), limit score<-0.02"]
+    )
+
+
+def test_cases_that_are_known_to_fail_by_now_are_not_compared(worse: Project) -> None:
+    text = (worse.path / "test_chat.py").read_text()
+    worse.write(text.replace("@pytest.mark.param", "@pytest.mark.llm_known_failing()\n@pytest.mark.param"))
+    result = worse.run("--llm-compare=main", "--llm-fail-on=score<-0.02")
+    assert result.ret == 0

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from pytest_llmeval.comparing import compare_runs
+from pytest_llmeval.comparison import Comparison
 from pytest_llmeval.gate import FIGURES, Measured
 from pytest_llmeval.measuring import measured_of
 from pytest_llmeval.records import Call, Run, TestRecord
@@ -86,3 +88,20 @@ def test_a_tail_that_was_not_seen_has_no_interval() -> None:
     assert few.low is None
     assert enough is not None
     assert enough.low is not None
+
+
+def test_changes_since_a_baseline_are_those_of_the_comparison() -> None:
+    before = Run(tests=[record(n) for n in range(12)])
+    after = Run(tests=[record(n, call(latency_ms=1600.0), score=0.5) for n in range(12)])
+    found = measured_of(after, ["score", "p50", "json"], compare_runs(before, after))["a"]
+    assert found["score"].change is not None
+    assert found["score"].change.value == -0.5
+    assert found["p50"].relative is not None
+    assert found["p50"].relative.value == 1.0
+    assert (found["json"].change, found["json"].why) == (None, "no case has it on both sides")
+
+
+def test_a_candidate_that_was_not_compared_has_no_change_and_says_why() -> None:
+    found = measured_of(Run(tests=[record(1)]), ["score"], Comparison())["a"]["score"]
+    assert (found.change, found.why) == (None, "the baseline does not have the candidate")
+    assert found.value is not None
