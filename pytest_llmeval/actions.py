@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from pytest_llmeval.options import Options
     from pytest_llmeval.records import Run
+    from pytest_llmeval.reports.comparison import Compared
 
 hookimpl = pluggy.HookimplMarker("pytest")
 
@@ -29,11 +30,13 @@ class Actions:
     """Registered on the controller for the first record of a run in GitHub Actions.
 
     Args:
+        config: pytest's configuration.
         options: What was asked for.
         run: Returns the records so far.
     """
 
-    def __init__(self, options: Options, run: Callable[[], Run]) -> None:
+    def __init__(self, config: pytest.Config, options: Options, run: Callable[[], Run]) -> None:
+        self._config = config
         self._options = options
         self._run = run
         self._lines: dict[str, int] = {}
@@ -69,13 +72,22 @@ class Actions:
         try:
             if path:
                 with Path(path).open("a", encoding="utf-8", newline="\n") as file:
-                    file.write(f"{mask(render(run))}\n")
+                    file.write("".join(f"{mask(part)}\n" for part in (render(run), self._comparison()) if part))
         except OSError as exc:
             print(f"llmeval: the summary of the step could not be written: {exc}", file=sys.stderr)  # noqa: T201
         if not os.environ.get("GITHUB_ACTIONS"):
             return []
         folder = folder_in_repository(self._options.rootdir, os.environ)
         return [mask(line) for line in workflow_commands(run, self._lines, folder, self._failing(run))]
+
+    def _comparison(self) -> str:
+        regression = self._config.pluginmanager.get_plugin("llmeval_regression")
+        compared: Compared | None = regression.shown() if regression is not None else None
+        if compared is None:
+            return ""
+        from pytest_llmeval.reports.comparison import render_markdown
+
+        return render_markdown(compared)
 
     def _failing(self, run: Run) -> list[str]:
         failing = gate_lines(run.gate)[0] if run.gate is not None else []

@@ -68,7 +68,7 @@ class Collector:
     def _register_actions(self, report: pytest.TestReport) -> None:
         from pytest_llmeval.actions import Actions
 
-        actions = Actions(self._options, self.run)
+        actions = Actions(self._config, self._options, self.run)
         self._config.pluginmanager.register(actions, "llmeval_actions")
         # Who registers while a hook is called is not called for it.
         actions.pytest_runtest_logreport(report)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pytest_llmeval.comparison import Comparison
     from pytest_llmeval.options import Options
     from pytest_llmeval.records import Run
+    from pytest_llmeval.reports.comparison import Compared
 
 THIS = "this run"
 
@@ -99,15 +100,23 @@ class Regression:
                 self._found = run, compare_runs(self.baseline, run, messages=messages)
         return self._found
 
-    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Say what got better or worse."""
+    def shown(self) -> Compared | None:
+        """Return what reports show of the comparison; None where no test asked a model."""
         found = self.compared()
         if found is None or self.baseline is None:
-            return
-        from pytest_llmeval.reports.comparison import Compared, Side, render_comparison
+            return None
+        from pytest_llmeval.reports.comparison import Compared, Side
 
         run, comparison = found
-        compared = Compared(Side.of(THIS, run), Side.of(self._written, self.baseline), comparison, comparison.standings)
+        return Compared(Side.of(THIS, run), Side.of(self._written, self.baseline), comparison, comparison.standings)
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Say what got better or worse."""
+        compared = self.shown()
+        if compared is None:
+            return
+        from pytest_llmeval.reports.comparison import render_comparison
+
         writer = self._config.get_terminal_writer()
         text = render_comparison(
             compared,

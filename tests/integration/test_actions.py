@@ -83,3 +83,12 @@ def test_no_secret_is_in_it(project: Project, summary: Path, monkeypatch: pytest
     result = project.run("--llm-record=live")
     assert "9fX2mQ7bTz" not in summary.read_text(encoding="utf-8")
     assert "9fX2mQ7bTz" not in "".join(line for line in result.outlines if line.startswith("::"))
+
+
+def test_the_summary_has_the_comparison(project: Project, summary: Path) -> None:
+    project.run("--llm-save=main")
+    summary.write_text("", encoding="utf-8")
+    project.run("--llm-compare=main")
+    text = summary.read_text(encoding="utf-8")
+    assert text.index("## LLM evaluation") < text.index("## LLM comparison")
+    assert "the same in all 3 cases" in text
