@@ -208,3 +208,22 @@ def _may_require(rootdir: Path) -> bool:
     """Whether settings speak of requirements. Where xdist's workers ask, nothing here has needed the settings yet."""
     files = (rootdir / "llmeval.toml", rootdir / "pyproject.toml")
     return any(b"requirements" in file.read_bytes() for file in files if file.is_file())
+
+
+def collect(config: pytest.Config, options: Options) -> None:
+    """Register what collects the records of a run, and what others make of them: gates, files, comparisons."""
+    collector = Collector(config, options)
+    register = config.pluginmanager.register
+    register(collector, "llmeval_collector")
+    if options.require or options.require_fail or options.fail_on[1]:
+        from pytest_llmeval.gating import Gating
+
+        register(Gating(options, config, collector), "llmeval_gating")
+    if options.save or options.reports:
+        from pytest_llmeval.saving import Saving
+
+        register(Saving(options, collector.run), "llmeval_saving")
+    if options.compare:
+        from pytest_llmeval.regression import Regression
+
+        register(Regression(config, options, options.compare, collector.run), "llmeval_regression")

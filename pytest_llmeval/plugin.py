@@ -62,24 +62,9 @@ def pytest_configure(config: pytest.Config) -> None:
     if options.models_from == "--llm-models":
         _candidates(config, options.models, pytest.UsageError)
     if not hasattr(config, "workerinput"):
-        from pytest_llmeval.collector import Collector
+        from pytest_llmeval.collector import collect
 
-        collector = Collector(config, options)
-        config.pluginmanager.register(collector, "llmeval_collector")
-        if options.require or options.require_fail or options.fail_on[1]:
-            from pytest_llmeval.gating import Gating
-
-            config.pluginmanager.register(Gating(options, config, collector), "llmeval_gating")
-        if options.save or options.reports:
-            from pytest_llmeval.saving import Saving
-
-            config.pluginmanager.register(Saving(options, collector.run), "llmeval_saving")
-        if options.compare:
-            from pytest_llmeval.regression import Regression
-
-            config.pluginmanager.register(
-                Regression(config, options, options.compare, collector.run), "llmeval_regression"
-            )
+        collect(config, options)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

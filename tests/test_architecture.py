@@ -71,7 +71,7 @@ LAZY = (
     "widefixtures hookspecs fetching progress upcoming readahead parametrizing datasets templates budgeting planning "
     "runs schema saving farworkers kept casefiles caseyaml assembly gating judging reports.sections measuring "
     "quarantine reports.catalog reports.monthly reports.shortlist reports.checklist reports.whatif reports.tasks "
-    "comparing baselines regression reports.comparison"
+    "comparing baselines regression reports.comparison "
     "stats.means stats.power stats.quantities stats.scores stats.signflips"
 )
 
