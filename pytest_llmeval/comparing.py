@@ -137,7 +137,8 @@ def _compared(
 
 def _differing(old: Cases, new: Cases) -> tuple[list[CaseChange], list[CaseChange]]:
     """Return the cases that score lower, and those that score higher."""
-    lost, won = [], []
+    lost: list[CaseChange] = []
+    won: list[CaseChange] = []
     for key, case in new.items():
         before, after = old[key].score if key in old else None, case.score
         if before is not None and after is not None and abs(after - before) > ROUNDING:

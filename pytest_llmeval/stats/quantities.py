@@ -162,9 +162,9 @@ class _Side:
 def _answers(samples: Sequence[Sample]) -> list[Answers]:
     if all(type(sample) is float for sample in samples):
         # One answer a case, of which there may be 100,000.
-        values = np.array(samples, dtype=np.float64)
-        if ((values >= 0) & (values < np.inf)).all():
-            return [(value,) for value in values.tolist()]
+        took = np.array(samples, dtype=np.float64)
+        if ((took >= 0) & (took < np.inf)).all():
+            return [(value,) for value in took.tolist()]
     cases = []
     for sample in samples:
         values = tuple(sorted(sample)) if isinstance(sample, Sequence) else (sample,)
