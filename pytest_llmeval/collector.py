@@ -226,4 +226,4 @@ def collect(config: pytest.Config, options: Options) -> None:
     if options.compare:
         from pytest_llmeval.regression import Regression
 
-        register(Regression(config, options, options.compare, collector.run), "llmeval_regression")
+        register(Regression(config, options, collector.run), "llmeval_regression")

@@ -225,15 +225,14 @@ def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, tuple
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Fail the run for requests that came after the last test had ended."""
-    if SESSION in session.config.stash:
-        late = session.config.stash[SESSION].engine.take_late()
-        if late:
-            session.exitstatus = pytest.ExitCode.TESTS_FAILED
-            collector = session.config.pluginmanager.get_plugin("llmeval_collector")
-            # In a worker of xdist there is none: the controller finds the messages in the worker's output.
-            output = getattr(session.config, "workeroutput", {})
-            late_of_run = collector.late if collector else output.setdefault("llmeval_late", [])
-            late_of_run += late
+    engine = session.config.stash[SESSION].engine if SESSION in session.config.stash else None
+    if engine is not None and (late := engine.take_late()):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        collector = session.config.pluginmanager.get_plugin("llmeval_collector")
+        # In a worker of xdist there is none: the controller finds the messages in the worker's output.
+        output = getattr(session.config, "workeroutput", {})
+        late_of_run = collector.late if collector else output.setdefault("llmeval_late", [])
+        late_of_run += late
 
 
 def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str] | None:

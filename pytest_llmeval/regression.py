@@ -36,14 +36,13 @@ class Regression:
     Args:
         config: pytest's configuration.
         options: What was asked for.
-        written: The baseline, as it was written.
         run: Returns the records so far.
     """
 
-    def __init__(self, config: pytest.Config, options: Options, written: str, run: Callable[[], Run]) -> None:
+    def __init__(self, config: pytest.Config, options: Options, run: Callable[[], Run]) -> None:
         self._config = config
         self._options = options
-        self._written = written
+        self._written = options.compare or ""
         self._run = run
         self._session: pytest.Session | None = None
         self._found: tuple[Run, Comparison] | None = None
