@@ -39,6 +39,7 @@ def git(project: Project, *arguments: str) -> str:
 def commit(project: Project) -> None:
     if not (project.path / ".git").exists():
         git(project, "init", "-q", "-b", "main")
+        project.write("__pycache__/\n", ".gitignore")
     git(project, "add", "-A")
     git(project, "commit", "-q", "-m", "x")
 
