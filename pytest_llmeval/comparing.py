@@ -99,9 +99,11 @@ def _standings(sides: Mapping[str, Cases], confidence: float, only: Iterable[str
     order = sorted(sides, key=means.__getitem__)
     pairs = [_compared(was, name, sides[was], sides[name], confidence, only) for was, name in combinations(order, 2)]
     scores = {(pair.before_name, pair.name): pair.score for pair in pairs if pair.score is not None}
-    places = ranks(sides, scores)
+    # What has no case in common with any other is neither better nor worse than one.
+    alone = [name for name in sides if not any(name in pair for pair in scores)]
+    places = ranks([name for name in sides if name not in alone], scores)
     best_first = sorted(places, key=lambda name: (places[name], -means[name]))
-    return Standings({name: places[name] for name in best_first}, tuple(_adjusted(pairs)))
+    return Standings({name: places[name] for name in best_first}, tuple(_adjusted(pairs)), tuple(alone))
 
 
 def _mean_score(cases: Iterable[CaseFigures]) -> float:

@@ -164,10 +164,12 @@ class Standings:
     Attributes:
         ranks: Rank by candidate, the best first; those that cannot be separated share one.
         pairs: Each candidate against each other, the one of the lower score before.
+        unranked: Candidates that have no scored case in common with any other.
     """
 
     ranks: Mapping[str, int]
     pairs: tuple[CandidateChange, ...]
+    unranked: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -204,6 +204,8 @@ def ranking(standings: Standings) -> Iterator[tuple[str, str]]:
     for rank, sharing in places.items():
         alike = ": cannot be separated" if len(sharing) == 2 else ": not all separated" if len(sharing) > 2 else ""
         yield f"rank {rank}", f"{', '.join(sharing)}{alike}"
+    if standings.unranked:
+        yield "no rank", f"{', '.join(map(one_line, standings.unranked))}: no case in common with the others"
 
 
 def pair_name(candidate: CandidateChange) -> str:

@@ -223,7 +223,11 @@ def _estimate(found: Estimate | None) -> dict[str, Any] | None:
 def _standings(standings: Standings | None) -> dict[str, Any] | None:
     if standings is None:
         return None
-    return {"ranks": dict(standings.ranks), "pairs": [_candidate(pair) for pair in standings.pairs]}
+    return {
+        "ranks": dict(standings.ranks),
+        "unranked": list(standings.unranked),
+        "pairs": [_candidate(pair) for pair in standings.pairs],
+    }
 
 
 def _rounded(data: Mapping[str, Any]) -> dict[str, Any]:

@@ -220,6 +220,13 @@ def test_candidates_that_cannot_be_separated_share_a_rank() -> None:
     }
 
 
+def test_a_candidate_that_was_asked_nothing_that_others_were_asked_has_no_rank() -> None:
+    alone = [case(f"other{number}", 0.0, "alone") for number in range(12)]
+    standings = compare_candidates(run(*scored([1.0] * 12, "a"), *scored([0.0] * 12, "b"), *alone))
+    assert standings.ranks == {"a": 1, "b": 2}
+    assert standings.unranked == ("alone",)
+
+
 def test_candidates_are_compared_over_the_cases_that_both_were_asked() -> None:
     found = compare_candidates(run(*scored([1.0] * 8, "a"), *scored([0.0] * 4, "b")))
     (pair,) = found.pairs
