@@ -13,9 +13,11 @@ if TYPE_CHECKING:
     from pytest_llmeval.client import LLM
     from pytest_llmeval.datasets import load_cases
     from pytest_llmeval.errors import ConfigError, LLMEvalError, ProviderError, RunError
+    from pytest_llmeval.evaluating import evaluate
     from pytest_llmeval.merging import merge_runs
     from pytest_llmeval.providers.base import Provider, Request
     from pytest_llmeval.records import Call, Run, TestRecord
+    from pytest_llmeval.reports.formats import save_run
     from pytest_llmeval.response import Cost, Response, ToolCall, Usage
     from pytest_llmeval.runs import load_run
     from pytest_llmeval.scoring import FieldScores, assert_fields, record_score, score_fields
@@ -43,11 +45,13 @@ __all__ = [
     "assert_fields",
     "assert_json",
     "compare",
+    "evaluate",
     "is_valid_json",
     "load_cases",
     "load_run",
     "merge_runs",
     "record_score",
+    "save_run",
     "score_fields",
 ]
 
@@ -58,10 +62,12 @@ _HOMES = {
     "checks": ("assert_json", "is_valid_json"),
     "client": ("LLM",),
     "datasets": ("load_cases",),
+    "evaluating": ("evaluate",),
     "errors": ("ConfigError", "LLMEvalError", "ProviderError", "RunError"),
     "merging": ("merge_runs",),
     "providers.base": ("Provider", "Request"),
     "records": ("Call", "Run", "TestRecord"),
+    "reports.formats": ("save_run",),
     "response": ("Cost", "Response", "ToolCall", "Usage"),
     "runs": ("load_run",),
     "scoring": ("FieldScores", "assert_fields", "record_score", "score_fields"),

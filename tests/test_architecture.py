@@ -28,7 +28,7 @@ LAYERS = {
     ),
     "doing": (
         "workers client collected heirs inventory recordings staleness roster runningtest session readahead outcomes "
-        "plan gittree recordedmessages provenance runfiles judging"
+        "plan gittree recordedmessages provenance runfiles judging evaluating"
     ),
     "output": "reports",
     "pytest side": (
@@ -71,7 +71,7 @@ LAZY = (
     "widefixtures hookspecs fetching progress upcoming readahead parametrizing datasets templates budgeting planning "
     "runs schema saving farworkers kept casefiles caseyaml assembly gating judging reports.sections measuring "
     "quarantine reports.catalog reports.monthly reports.shortlist reports.checklist reports.whatif reports.tasks "
-    "comparing baselines regression reports.comparison "
+    "comparing baselines regression reports.comparison evaluating "
     "stats.means stats.power stats.quantities stats.scores stats.signflips"
 )
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from importlib import import_module
 from pathlib import Path
 
+from pytest_llmeval.errors import RunError
 from pytest_llmeval.records import Run
+from pytest_llmeval.runfiles import put_lines
 from pytest_llmeval.runlines import run_lines
 
 #: Format by suffix. Each but JSON Lines is a module of this package with a function `render(run) -> str`.
@@ -30,3 +33,20 @@ def rendered(run: Run, name: str) -> Iterable[str]:
     # Large ones come in parts.
     parts: Iterable[str] = module.parts(run) if hasattr(module, "parts") else [module.render(run)]
     return parts
+
+
+def save_run(run: Run, path: str | os.PathLike[str]) -> None:
+    """Write a run to a file: .jsonl and .json can be loaded again (`load_run`), .md and .csv are to be read.
+
+    Raises:
+        RunError: The file cannot be written, or its name asks for no format that there is.
+
+    >>> save_run(Run(), "run.txt")
+    Traceback (most recent call last):
+    pytest_llmeval.errors.RunError: run.txt: a run is written as .jsonl, .json, .md, .csv. Choose one of these.
+    """
+    file = Path(path)
+    name = format_of(file)
+    if name is None:
+        raise RunError(f"{path}: a run is written as {', '.join(FORMATS)}. Choose one of these.")
+    put_lines(file, rendered(run, name))
