@@ -22,7 +22,7 @@ from pytest_llmeval.cassettes.format import Interaction
 from pytest_llmeval.cassettes.matching import json_body, scrub_uri
 from pytest_llmeval.errors import ConfigError
 from pytest_llmeval.ledger import Answer, Ledger
-from pytest_llmeval.prices import UNPUBLISHED, format_usd
+from pytest_llmeval.prices import NOT_BILLED_STATUSES, NOT_SENT, UNPUBLISHED, format_usd
 from pytest_llmeval.providers.endpoints import connection_of, endpoint_of
 from pytest_llmeval.recorded import answer_of, cost_by
 from pytest_llmeval.response import Cost
@@ -36,16 +36,6 @@ if TYPE_CHECKING:
 #: Seconds between two looks at the ledger, and how long anybody looks: as long as the SDKs wait for a call.
 FIRST_PAUSE, LONGEST_PAUSE = 0.01, 0.2
 PATIENCE = 600.0
-
-#: Statuses with which a provider says that no model began to write; no provider bills them. Those of 5xx that are not
-#: here may come after the model has written.
-NOT_BILLED = {*range(300, 408), *range(409, 500), 503, 529}
-#: What clients raise, or say last, where the request never left this machine.
-NOT_SENT = {
-    *("ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError", "UnsupportedProtocol", "LocalProtocolError"),
-    *("NewConnectionError", "ConnectTimeoutError", "NameResolutionError", "ConnectionRefusedError", "gaierror"),
-    *("ClientConnectorError", "InvalidURL"),
-}
 
 
 class Budget:
@@ -213,7 +203,7 @@ class Hold:
         self._budget.settle(self, Decimal(0) if reason in NOT_SENT else None)
 
     def _cost(self, status: int, headers: dict[str, list[str]], content: bytes) -> Decimal | None:
-        if status in NOT_BILLED:
+        if status in NOT_BILLED_STATUSES:
             return Decimal(0)
         if status >= 400 or self._tariff is None:
             return None

@@ -36,6 +36,9 @@ class Candidate:
         structured_output: ``native``, ``prompt``, or ``auto``: native, and the prompt where the endpoint refuses that.
         timeout: Seconds that one request may take; None takes the SDK's default.
         max_retries: How often the SDK tries again; None takes the SDK's default.
+        members: Those that it is made of, in order; a model has none. `provider` then says how (``fallback``,
+            ``router``, ``cascade``), and `model` is empty.
+        mix: What the settings say of a mix.
     """
 
     name: str
@@ -50,6 +53,20 @@ class Candidate:
     structured_output: str = "auto"
     timeout: float | None = None
     max_retries: int | None = None
+    members: tuple[Candidate, ...] = ()
+    mix: ModelSettings | None = field(default=None, hash=False)
+
+
+def leaves_of(candidate: Candidate) -> list[Candidate]:
+    """Return the models that a candidate is made of in the end, each once; of a model, itself.
+
+    >>> a, b = Candidate("a", "openai", "a"), Candidate("b", "openai", "b")
+    >>> [leaf.name for leaf in leaves_of(Candidate("safe", "fallback", "", members=(a, b, a)))]
+    ['a', 'b']
+    """
+    if not candidate.members:
+        return [candidate]
+    return list(dict.fromkeys(leaf for member in candidate.members for leaf in leaves_of(member)))
 
 
 def split_names(values: Iterable[str]) -> list[str]:
@@ -81,7 +98,9 @@ def resolve_candidate(name: str, providers: Iterable[str], aliases: Mapping[str,
         raise ConfigError(f"candidate {name!r}: write commas between names: {','.join(name.split())!r}.")
     if name in aliases:
         entry = aliases[name]
-        provider, model = _split(entry.model, known, [], f"model {entry.model!r} of alias {name!r}")
+        if entry.members:
+            return _mixed(name, entry, known, aliases)
+        provider, model = _split(entry.model or "", known, [], f"model {entry.model!r} of alias {name!r}")
         return Candidate(
             name=name,
             provider=provider,
@@ -98,6 +117,21 @@ def resolve_candidate(name: str, providers: Iterable[str], aliases: Mapping[str,
         )
     provider, model = _split(name, known, sorted(aliases), f"candidate {name!r}")
     return Candidate(name=name, provider=provider, model=model)
+
+
+def _mixed(name: str, entry: ModelSettings, providers: list[str], aliases: Mapping[str, ModelSettings]) -> Candidate:
+    """Return the candidate of an alias that is made of others."""
+    members: list[Candidate] = []
+    faults: list[str] = []
+    for member in entry.members:
+        try:
+            members.append(resolve_candidate(member, providers, aliases))
+        except ConfigError as exc:
+            faults += [f"{line}" for line in str(exc).splitlines() if line not in faults]
+    if faults:
+        told = "\n".join(f"  {fault}" for fault in faults)
+        raise ConfigError(f"alias {name!r} names candidates that cannot be used:\n{told}")
+    return Candidate(name, entry.kind, "", members=tuple(members), mix=entry)
 
 
 def _are_several(name: str, providers: Iterable[str], aliases: Iterable[str]) -> bool:
@@ -133,6 +167,12 @@ def _split(name: str, providers: list[str], aliases: list[str], what: str) -> tu
     return provider, model
 
 
+def unpinned_of(candidate: Candidate) -> str | None:
+    """Return the ids under which the provider may put another model without notice, or None."""
+    found = [leaf.model for leaf in leaves_of(candidate) if is_unpinned(leaf)]
+    return ", ".join(dict.fromkeys(found)) or None
+
+
 UNPINNED = re.compile(r"(-latest|:latest|latest)$")
 DATED = re.compile(r"(\d{4}-\d{2}-\d{2}|\d{8}|-\d{4}(-preview)?|-preview-\d{2}-\d{2}|-\d{3}|@\d+)$")
 MOVING_PROVIDERS = {"openai", "anthropic", "gemini", "mistral"}
@@ -160,7 +200,8 @@ def refuse_unpinned(candidates: Iterable[Candidate]) -> None:
 
     >>> refuse_unpinned([Candidate("gpt-4o-2024-08-06", "openai", "gpt-4o-2024-08-06")])
     """
-    moving = [candidate for candidate in candidates if is_unpinned(candidate)]
+    leaves = dict.fromkeys(leaf for candidate in candidates for leaf in leaves_of(candidate))
+    moving = [leaf for leaf in leaves if is_unpinned(leaf)]
     if moving:
         named = ", ".join(
             each.name if each.name.endswith(each.model) else f"{each.name} (model {each.model})" for each in moving

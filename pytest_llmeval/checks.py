@@ -106,6 +106,19 @@ def is_valid_json(reply: Any, *, schema: Any = None, strict: bool = True) -> boo
     return True
 
 
+def conforms(text: str, schema: Mapping[str, Any]) -> bool:
+    """Whether a text is JSON that conforms to a JSON Schema. Unlike the others here, this notes nothing in a record.
+
+    >>> conforms("{}", {"type": "object", "required": ["name"]})
+    False
+    """
+    try:
+        _check(text, schema, strict=True)
+    except JSONCheckError:
+        return False
+    return True
+
+
 def json_schema_of(schema: Mapping[str, Any] | str | Path | type[BaseModel]) -> dict[str, Any]:
     """Return the JSON Schema that a dict, a path to a JSON file, or a pydantic model class stands for.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, overload
@@ -15,13 +14,12 @@ from pytest_llmeval.cases import Case
 from pytest_llmeval.cassettes.turns import Turns
 from pytest_llmeval.errors import ProviderError
 from pytest_llmeval.pacing import Pace, PacedCall, call_of
-from pytest_llmeval.prices import cost_of
 from pytest_llmeval.promptfiles import PromptFiles, Prompts
 from pytest_llmeval.providers.base import OMIT, Provider, Request
 from pytest_llmeval.questions import messages_of, own_request
 from pytest_llmeval.records import Call
-from pytest_llmeval.response import Cost, Response
-from pytest_llmeval.tariffs import Tariff
+from pytest_llmeval.response import Response
+from pytest_llmeval.tariffs import Tariff, cost_together
 from pytest_llmeval.testlog import running_log
 from pytest_llmeval.workers import run_at_once
 
@@ -258,26 +256,15 @@ class LLM:
         return Tariff(self.candidate, self.provider.billing, self.provider.hosting)
 
     def _note(self, response: Response, call: PacedCall, request: Request) -> Response:
-        if not response.replayed:
-            # In a recording they are counted already.
-            response.retries += call.earlier
-        when = datetime.fromisoformat(response.recorded_at) if response.recorded_at else datetime.now(UTC)
-        cost = self._cost(response, when)
-        response.cost, response.candidate = cost, self.name
+        # Of several candidates, each has its own retries and prices.
+        if not response.tries:
+            if not response.replayed:
+                # In a recording they are counted already.
+                response.retries += call.earlier
+            response.cost = self._tariff().of_response(response)
+        response.candidate = self.name
         _note_call(Call.from_response(response), call, request)
         return response
-
-    def _cost(self, response: Response, when: datetime) -> Cost:
-        return cost_of(
-            self.candidate,
-            response.usage,
-            model=response.model,
-            billing=self.provider.billing,
-            hosting=self.provider.hosting,
-            when=when,
-            latency_ms=response.latency_ms,
-            reported=response.reported_cost,
-        )
 
     def _failed(self, exc: Exception, call: PacedCall, request: Request) -> Exception:
         """Note a call that got no answer; return what to raise."""
@@ -290,7 +277,8 @@ class LLM:
             text = f"{self.name}: {type(exc).__name__}: {exc}"
             error = ProviderError(text, candidate=self.name, kind="unknown", cause=exc)
         error.retries += call.earlier
-        _note_call(Call.from_error(self.name, error, self._cost(Response(""), datetime.now(UTC))), call, request)
+        cost = cost_together(error.tries) if error.tries else self._tariff().of_response(Response(""))
+        _note_call(Call.from_error(self.name, error, cost), call, request)
         return error
 
     def __repr__(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 
 class LLMEvalError(Exception):
@@ -53,6 +54,9 @@ class ProviderError(LLMEvalError):
         status: HTTP status, if an answer came at all.
         retries: How often the SDK had tried again before it gave up.
         final: Whether asking again cannot help, though the endpoint says 429: what was paid for is used up.
+
+    Attributes:
+        tries: What was tried, if the candidate is made of several: a `response.Try` each.
     """
 
     def __init__(
@@ -73,6 +77,7 @@ class ProviderError(LLMEvalError):
         self.status = status
         self.retries = retries
         self.final = final
+        self.tries: Sequence[Any] = ()
 
 
 ERROR_KINDS = {
@@ -85,6 +90,7 @@ ERROR_KINDS = {
     "not_found": "no such model or endpoint (404)",
     "malformed": "the answer is not what the protocol says",
     "truncated": "the answer ended before it was finished",
+    "circuit_open": "it had failed too often in a row, and was not asked",
     "unknown": "anything else",
 }
 

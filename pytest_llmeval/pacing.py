@@ -191,6 +191,9 @@ class Paces:
     def of(self, candidate: Candidate) -> Pace:
         """Return the pace of a candidate's endpoint."""
         alias = candidate.name in self._named
+        if candidate.members and not alias:
+            # The first is asked by each call.
+            return self.of(candidate.members[0])
         key = (candidate.name, None) if alias else (candidate.provider, candidate.base_url)
         if key not in self._paces:
             self._paces[key] = Pace(self._named.get(key[0], self._most))
@@ -210,6 +213,8 @@ class PacedCall:
     Attributes:
         earlier: How many requests were refused before the SDK began anew.
         place: Where the call stands in its test's record.
+        waited: Seconds for which its requests waited for their turn.
+        detour: What is noted of its candidates that failed, where there are several.
     """
 
     def __init__(self, pace: Pace, *, patient: bool = False, abandoned: Callable[[], bool] = bool) -> None:
@@ -218,10 +223,18 @@ class PacedCall:
         self._abandoned = abandoned
         self.earlier = 0
         self.place: int | None = None
+        self.waited = 0.0
+        self.detour: Any = None
         self._rounds = 0
         self._requests = 0
         self._sent: float | None = None
         self._busy = self._final = False
+
+    def part(self, pace: Pace) -> PacedCall:
+        """Return a call that is a part of this one: of one of several candidates."""
+        part = PacedCall(pace, abandoned=self._abandoned)
+        part.earlier = self.earlier
+        return part
 
     def check(self) -> None:
         """Raise `AbandonedError` if nobody waits for this call any more."""
@@ -235,15 +248,19 @@ class PacedCall:
             AbandonedError: Nobody waits for it any more.
         """
         self.leave()
+        began = time.perf_counter()
         self._sent = self._pace.enter(self._abandoned)
+        self.waited += time.perf_counter() - began
         self._begun()
 
     async def asend(self) -> None:
         """Do what `send` does, in the running event loop."""
         self.leave()
+        began = time.perf_counter()
         while (sent := self._pace.try_enter()) is None:
             self.check()
             await _sleep(LOOK)
+        self.waited += time.perf_counter() - began
         self._sent = sent
         self._begun()
 

@@ -11,6 +11,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from pytest_llmeval.bounds import Bounds, bounds_of, likely_read, most_cost
+from pytest_llmeval.candidates import leaves_of
 from pytest_llmeval.cassettes.files import read_tape
 from pytest_llmeval.cassettes.format import Interaction
 from pytest_llmeval.cassettes.paths import named_after
@@ -320,9 +321,10 @@ def without_price(session: EvalSession, items: Iterable[Any]) -> dict[str, str]:
     """Return the candidates that may be asked and whose price is unknown, with the reason."""
     reasons: dict[str, str] = {}
     for candidate in _to_be_asked(session, items):
-        cost = session.roster.tariff(candidate).most(1, 1, when=session.engine.now)
-        if cost.amount is None:
-            reasons[candidate.name] = cost.source
+        for leaf in leaves_of(candidate):
+            cost = session.roster.tariff(leaf).most(1, 1, when=session.engine.now)
+            if cost.amount is None:
+                reasons[leaf.name] = cost.source
     return reasons
 
 

@@ -21,6 +21,7 @@ from pytest_llmeval.response import Cost, CostStatus, Usage
 if TYPE_CHECKING:
     from genai_prices.types import ModelInfo, ModelPrice
 
+    from pytest_llmeval.errors import ProviderError
     from pytest_llmeval.records import Call
     from pytest_llmeval.settings import Prices
 
@@ -35,7 +36,16 @@ UNPUBLISHED = "nobody publishes prices for this endpoint; set `prices` for the m
 NO_LATENCY = "`gpu_hour` needs a latency, and none was measured"
 
 #: Errors that come before a model starts to write; no provider bills them.
-NOT_BILLED = {"auth", "rate_limit", "bad_request", "not_found"}
+NOT_BILLED = {"auth", "rate_limit", "bad_request", "not_found", "circuit_open"}
+#: Statuses with which a provider says that no model began to write; no provider bills them. Those of 5xx that are not
+#: here may come after the model has written.
+NOT_BILLED_STATUSES = {*range(300, 408), *range(409, 500), 503, 529}
+#: What clients raise, or say last, where the request never left this machine.
+NOT_SENT = {
+    *("ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError", "UnsupportedProtocol", "LocalProtocolError"),
+    *("NewConnectionError", "ConnectTimeoutError", "NameResolutionError", "ConnectionRefusedError", "gaierror"),
+    *("ClientConnectorError", "InvalidURL"),
+}
 
 
 def cost_of(
@@ -317,15 +327,19 @@ def total_cost(calls: Iterable[Call]) -> TotalCost:
     """
     amount = Decimal(0)
     unpriced = estimated = free = priced = 0
+    within: list[TotalCost] = []
     for call in calls:
         if call.cost is not None:
             amount += Decimal(call.cost)
             estimated += call.cost_status == "estimated"
             free += call.cost_status == "free"
             priced += call.cost_status == "priced"
+        elif call.calls:
+            # Of several candidates, what is known counts, as far as it goes.
+            within.append(total_cost(call.calls))
         elif is_unpriced(call):
             unpriced += 1
-    return TotalCost(amount, unpriced, estimated, free, priced)
+    return sum(within, TotalCost(amount, unpriced, estimated, free, priced))
 
 
 def is_unpriced(call: Call) -> bool:
@@ -335,7 +349,24 @@ def is_unpriced(call: Call) -> bool:
     >>> is_unpriced(Call("a")), is_unpriced(Call("a", error="refused", error_kind="auth"))
     (True, False)
     """
+    if call.calls:
+        return call.cost is None and any(map(is_unpriced, call.calls))
     return call.cost is None and not (call.error is not None and call.error_kind in NOT_BILLED)
+
+
+def is_unbilled(error: ProviderError) -> bool:
+    """Whether a call that failed has cost nothing for sure.
+
+    >>> from pytest_llmeval.errors import ProviderError
+    >>> [is_unbilled(ProviderError("", candidate="a", kind="server", status=status)) for status in (503, 500)]
+    [True, False]
+    """
+    if error.kind in NOT_BILLED or error.status in NOT_BILLED_STATUSES:
+        return True
+    cause = error.cause
+    while cause is not None and type(cause).__name__ not in NOT_SENT:
+        cause = cause.__cause__
+    return cause is not None
 
 
 def format_usd(amount: Decimal, decimals: int | None = None) -> str:

@@ -86,6 +86,8 @@ def candidate_info(candidate: Candidate) -> CandidateInfo:
     >>> info.hosting, info.parameters
     ('api', {'extra_headers': ['X']})
     """
+    if candidate.members:
+        return _mix_info(candidate)
     connection = _connection(candidate)
     address = connection.base_url if connection else candidate.base_url
     return CandidateInfo(
@@ -100,6 +102,15 @@ def candidate_info(candidate: Candidate) -> CandidateInfo:
         prices=_prices(candidate),
         structured_output=candidate.structured_output,
     )
+
+
+def _mix_info(candidate: Candidate) -> CandidateInfo:
+    members = [candidate_info(member) for member in candidate.members]
+    places = {member.hosting for member in members}
+    hosting = next((place for place in ("api", None, "self-hosted", "local") if place in places), None)
+    # What one of them sees is seen by all that it tells of.
+    private = next((each for each in (False, None, True) if each in {member.private for member in members}), None)
+    return CandidateInfo(candidate.name, candidate.provider, hosting=hosting, private=private, members=members)
 
 
 def _connection(candidate: Candidate) -> Connection | None:
@@ -151,6 +162,9 @@ def context_of(info: CandidateInfo) -> int | None:
     128000
     >>> context_of(CandidateInfo("mini", "openai", "gpt-4o-mini", endpoint="http://10.0.0.7/v1"))
     """
+    if info.members:
+        contexts = [context_of(member) for member in info.members]
+        return None if None in contexts else min(context for context in contexts if context is not None)
     billing = _billing(info)
     if info.context is not None or billing is None or info.model is None:
         return info.context
@@ -162,10 +176,12 @@ def context_of(info: CandidateInfo) -> int | None:
 
 def prices_used(tests: Iterable[TestRecord], known: Mapping[str, CandidateInfo]) -> list[PriceUsed]:
     """Return the published prices that calls were priced with; days with the same prices stand together."""
+    known = {**{info.name: info for mix in known.values() for info in mix.leaves}, **known}
     days = sorted({
         (call.candidate, call.model or "", call.cost_as_of)
         for test in tests
-        for call in test.calls
+        for whole in test.calls
+        for call in whole.leaves
         if call.cost_source == PUBLISHED and call.cost_as_of
     })  # fmt: skip
     found: dict[tuple[Any, ...], PriceUsed] = {}

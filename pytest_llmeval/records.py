@@ -12,7 +12,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from pytest_llmeval.errors import ProviderError
-from pytest_llmeval.response import Cost, Response
+from pytest_llmeval.response import Cost, Response, Try
 from pytest_llmeval.runheader import End, Header, Spending
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class Call:
         model: What the server says answered. OpenTelemetry: `gen_ai.response.model`.
         error: Why there is no answer; None if there is one.
         error_kind: One of ``auth``, ``rate_limit``, ``timeout``, ``connection``, ``server``, ``bad_request``,
-            ``not_found``, ``malformed``, ``truncated``, ``unknown``. OpenTelemetry: `error.type`.
+            ``not_found``, ``malformed``, ``truncated``, ``circuit_open``, ``unknown``. OpenTelemetry: `error.type`.
         latency_ms: From the request to the last byte of the attempt that answered, in milliseconds. OpenTelemetry, in
             seconds: `gen_ai.client.operation.duration`.
         ttft_ms: Time to the first content token, in milliseconds; None where the answer was not streamed.
@@ -65,6 +65,14 @@ class Call:
         system_digest: Of the system text that was sent; None without one. The text may stand in the header.
         messages_digest: Of the messages that were sent.
         parameters_digest: Of the other parts of the request: temperature, limits, schema, tools. See the header.
+        served_by: Name of the candidate whose answer it is, if `candidate` is made of several. Times, tokens and cost
+            are then those of all `calls`. Absent otherwise, as are the next four.
+        route: What a router took the question for: ``simple`` or ``complex``.
+        calls: What was asked of those, in order.
+        role: Of such a call: what it was for: ``answer``, ``classify`` (of a router), ``score`` (how sure it is of its
+            answer).
+        why: Of such a call: why its answer did not serve: the error's kind, ``refusal``, ``invalid_json``, ``schema``,
+            ``cut_off`` or ``low_score``; None if it did.
     """
 
     candidate: str
@@ -93,12 +101,17 @@ class Call:
     system_digest: str | None = None
     messages_digest: str | None = None
     parameters_digest: str | None = None
+    served_by: str | None = None
+    route: str | None = None
+    calls: list[Call] = field(default_factory=list)
+    role: str | None = None
+    why: str | None = None
 
     @classmethod
     def from_response(cls, response: Response) -> Call:
         """Copy out of a `Response` what a record keeps."""
         usage, cost = response.usage, response.cost
-        return cls(
+        call = cls(
             candidate=response.candidate,
             model=response.model,
             latency_ms=response.latency_ms,
@@ -121,6 +134,10 @@ class Call:
             digest=_digest(response.content),
             system_fingerprint=response.system_fingerprint,
         )
+        if response.tries:
+            call.served_by, call.route = response.served_by, response.route
+            call.calls = [cls.from_try(tried) for tried in response.tries]
+        return call
 
     @classmethod
     def from_error(cls, candidate: str, error: ProviderError, cost: Cost) -> Call:
@@ -133,7 +150,41 @@ class Call:
             cost=None if cost.amount is None else str(cost.amount),
             cost_status=cost.status,
             cost_source=cost.source,
+            calls=[cls.from_try(tried) for tried in error.tries],
         )
+
+    @classmethod
+    def from_try(cls, tried: Try) -> Call:
+        """Copy out of a `Try` what a record keeps."""
+        if tried.response is not None:
+            call = cls.from_response(tried.response)
+            call.candidate = tried.candidate
+        else:
+            error = tried.error or ProviderError("", candidate=tried.candidate, kind="unknown")
+            call = cls.from_error(tried.candidate, error, tried.cost)
+        call.latency_ms, call.role, call.why = tried.latency_ms, tried.role, tried.why
+        return call
+
+    @property
+    def leaves(self) -> list[Call]:
+        """The calls of single models that it is made of; of a call of one, itself."""
+        return [leaf for call in self.calls for leaf in call.leaves] if self.calls else [self]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as plain JSON types; what only calls of several candidates have is left out of all others."""
+        data: dict[str, Any] = dict(zip(_CALL_KEYS, _CALL_VALUES(self), strict=True))
+        if self.calls or self.role is not None:
+            data |= {name: getattr(self, name) for name in _MIX_KEYS}
+            data["calls"] = [call.to_json() for call in self.calls]
+        return data
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Call:
+        """Build it from `to_json`'s output; keys of newer versions are passed over."""
+        call = cls(**{key: value for key, value in data.items() if key in _CALL_KEYS or key in _MIX_KEYS})
+        if call.calls:
+            call.calls = [cls.from_json(each) for each in data["calls"]]
+        return call
 
 
 @dataclass(slots=True)
@@ -172,6 +223,7 @@ class TestRecord:
         samples: How many samples of the case were asked for.
         min_pass_rate: Share of the samples that has to pass; None where each has to pass by itself.
         prompts: Files that prompts were read from, relative to the rootdir, with the SHA-256 of each.
+        complexity: How the case is labelled for routers, in its field of that name: ``simple`` or ``complex``.
         known_failing: Why the test counts in no figure but calls, times and costs (`llm_known_failing`): the reason,
             or an empty text; None if it counts.
         source: Digest of the test function's source; None where that is not at hand.
@@ -207,6 +259,7 @@ class TestRecord:
     samples: int = 1
     min_pass_rate: float | None = None
     prompts: dict[str, str] = field(default_factory=dict)
+    complexity: str | None = None
     known_failing: str | None = None
     source: str | None = None
     expected: str | None = None
@@ -234,20 +287,19 @@ class TestRecord:
         """Return the record as plain JSON types."""
         # `asdict` copies each value deeply, which took longer than anything else that happens to a replayed test.
         data: dict[str, Any] = dict(zip(_RECORD_KEYS, _RECORD_VALUES(self), strict=True))
-        data["calls"] = [dict(zip(_CALL_KEYS, _CALL_VALUES(call), strict=True)) for call in self.calls]
+        data["calls"] = [call.to_json() for call in self.calls]
         return data
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> TestRecord:
         """Build a record from `to_json`'s output; keys of newer versions are passed over."""
         values = {key: value for key, value in data.items() if key in _RECORD_KEYS}
-        values["calls"] = [
-            Call(**{key: value for key, value in call.items() if key in _CALL_KEYS}) for call in data.get("calls", [])
-        ]
+        values["calls"] = [Call.from_json(call) for call in data.get("calls", [])]
         return cls(**values)
 
 
-_CALL_KEYS = {field.name: None for field in fields(Call)}
+_MIX_KEYS = ("served_by", "route", "calls", "role", "why")
+_CALL_KEYS = {field.name: None for field in fields(Call) if field.name not in _MIX_KEYS}
 _RECORD_KEYS = {field.name: None for field in fields(TestRecord)}
 _CALL_VALUES, _RECORD_VALUES = attrgetter(*_CALL_KEYS), attrgetter(*_RECORD_KEYS)
 

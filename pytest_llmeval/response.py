@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from pytest_llmeval.errors import ProviderError
 
 HALF = re.compile("[\ud800-\udfff]")
 STRING_OR_CONSTANT = re.compile(r'"(?:[^"\\]|\\.)*"|-?Infinity|NaN', re.DOTALL)
@@ -128,6 +131,30 @@ class Timing:
     recorded_at: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Try:
+    """A call of one candidate, on the way to the answer of a candidate that is made of several.
+
+    Attributes:
+        candidate: Name of who was asked.
+        role: What it was asked for: ``answer``, ``classify`` (of a router), ``score`` (how sure it is of its answer).
+        response: What it answered; None if it did not.
+        error: Why it did not.
+        why: Why its answer did not serve: the error's kind, ``refusal``, ``invalid_json``, ``schema``, ``cut_off`` or
+            ``low_score``; None if it did.
+        latency_ms: What it took, in milliseconds; of one that failed, with all that the SDK tried.
+        cost: What it cost.
+    """
+
+    candidate: str
+    role: str = "answer"
+    response: Response | None = None
+    error: ProviderError | None = None
+    why: str | None = None
+    latency_ms: float | None = None
+    cost: Cost = UNKNOWN_COST
+
+
 @dataclass(slots=True)
 class Response:
     """One whole answer of a candidate.
@@ -152,6 +179,10 @@ class Response:
         reported_cost: What the provider itself says that the call cost, in USD; few do.
         candidate: Name of the candidate.
         system_fingerprint: What the server calls the state of its side (OpenAI's `system_fingerprint`), if it says.
+        served_by: Name of the one whose answer this is, if the candidate is made of several; else empty. Tokens, time
+            and cost are then those of all that was tried.
+        route: What a router took the question for: ``simple`` or ``complex``; None if the candidate is none.
+        tries: What was tried on the way to this answer, in order; the last is not always the one that served.
     """
 
     content: str
@@ -170,6 +201,9 @@ class Response:
     reported_cost: Decimal | None = None
     candidate: str = ""
     system_fingerprint: str | None = None
+    served_by: str = ""
+    route: str | None = None
+    tries: Sequence[Try] = ()
 
     @property
     def input_tokens(self) -> int | None:
@@ -188,6 +222,10 @@ class Response:
         (output_tokens - 1) / (latency - TTFT), the inverse of the usual time per output token. Reasoning is over when
         the first content token comes, so that its tokens do not count.
         """
+        if self.tries:
+            answers = (tried.response for tried in self.tries if tried.role == "answer" and tried.why is None)
+            served = next(answers, None)
+            return served.tokens_per_second if served is not None else None
         if self.ttft_ms is None or self.latency_ms is None or self.output_tokens is None:
             return None
         written = self.output_tokens - (self.usage.reasoning_tokens or 0)

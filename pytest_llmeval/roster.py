@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pytest_llmeval.candidates import Candidate, resolve_candidate, split_names
 from pytest_llmeval.errors import ConfigError
+from pytest_llmeval.pacing import Pace
 from pytest_llmeval.providers import builtin_providers
 from pytest_llmeval.providers.base import Provider, ProviderFactory
 from pytest_llmeval.providers.endpoints import endpoint_of
@@ -38,6 +39,8 @@ class Roster:
         self._factories = {**self._builtin, **factories}
         self._prices = prices
         self._providers: dict[Candidate, Provider] = {}
+        #: Returns how much a candidate's endpoint takes at once; one of several candidates asks each at its own pace.
+        self.pace_of: Callable[[Candidate], Pace] = lambda _: Pace()
 
     @property
     def names(self) -> list[str]:
@@ -50,9 +53,11 @@ class Roster:
         Raises:
             ConfigError: A name that stands for nothing.
         """
-        found = [resolve_candidate(name, self._factories, self._aliases) for name in split_names(names)]
-        prices = [candidate.prices or self._prices.get(candidate.name) for candidate in found]
-        return [replace(candidate, prices=price) for candidate, price in zip(found, prices, strict=True)]
+        return [self._priced(resolve_candidate(name, self._factories, self._aliases)) for name in split_names(names)]
+
+    def _priced(self, candidate: Candidate) -> Candidate:
+        members = tuple(map(self._priced, candidate.members))
+        return replace(candidate, prices=candidate.prices or self._prices.get(candidate.name), members=members)
 
     def aliases(self) -> list[Candidate]:
         """Return the candidates of the settings: the code under test may ask them by itself."""
@@ -67,8 +72,15 @@ class Roster:
         """Return who answers for a candidate."""
         provider = self._providers.get(candidate)
         if provider is None:
-            provider = self._providers[candidate] = self._factories[candidate.provider](candidate)
+            provider = self._providers[candidate] = self._build(candidate)
         return provider
+
+    def _build(self, candidate: Candidate) -> Provider:
+        if candidate.members:
+            from pytest_llmeval.providers.routing import build_mix
+
+            return build_mix(candidate, self.provider, self.pace_of)
+        return self._factories[candidate.provider](candidate)
 
     def is_builtin(self, candidate: Candidate) -> bool:
         """Whether a candidate is asked through an official SDK, so that its requests can be looked at unsent."""

@@ -25,6 +25,8 @@ class CandidateInfo:
         private: Whether its address is one of this machine or of a private network; null if only its provider knows.
         context: Tokens that the model can hold, as the settings, the catalog `reference` or genai-prices has it; null
             if none of them knows.
+        members: Those that it is made of, in order; `provider` then says how (``fallback``,
+            ``router`` or ``cascade``), and `model` is null.
     """
 
     name: str
@@ -37,11 +39,19 @@ class CandidateInfo:
     structured_output: str | None = None
     private: bool | None = None
     context: int | None = None
+    members: list[CandidateInfo] = field(default_factory=list)
+
+    @property
+    def leaves(self) -> list[CandidateInfo]:
+        """The models that it is made of in the end; of a model, itself."""
+        return [leaf for member in self.members for leaf in member.leaves] if self.members else [self]
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> CandidateInfo:
         """Build it from plain JSON types; keys of newer versions are passed over."""
-        return cls(**_known(cls, data))
+        values = _known(cls, data)
+        values["members"] = [cls.from_json(member) for member in data.get("members", [])]
+        return cls(**values)
 
 
 @dataclass(slots=True)

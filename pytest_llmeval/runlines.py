@@ -81,10 +81,15 @@ def key_of(test: TestRecord) -> tuple[str, str, int]:
 def comparable(test: TestRecord) -> str:
     """Return a record as text, without its volatile fields."""
     data = {key: value for key, value in plain(test.to_json()).items() if key not in VOLATILE[TEST]}
-    data["calls"] = [
-        {key: value for key, value in call.items() if key not in VOLATILE["call"]} for call in data["calls"]
-    ]
+    data["calls"] = [_lasting(call) for call in data["calls"]]
     return json.dumps(data, sort_keys=True)
+
+
+def _lasting(call: Mapping[str, Any]) -> dict[str, Any]:
+    data = {key: value for key, value in call.items() if key not in VOLATILE["call"]}
+    if data.get("calls"):
+        data["calls"] = [_lasting(each) for each in data["calls"]]
+    return data
 
 
 def plain(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -136,6 +141,8 @@ def _call(call: Mapping[str, Any]) -> dict[str, Any]:
     for name in TIMES:
         if data.get(name) is not None:
             data[name] = _rounded(data[name], TIME_DECIMALS)
+    if data.get("calls"):
+        data["calls"] = [_call(each) for each in data["calls"]]
     return data
 
 

@@ -69,6 +69,8 @@ def build_schema() -> dict[str, Any]:
     definitions: dict[str, Any] = {}
     for cls in RECORDS:
         made = TypeAdapter(cls).json_schema(ref_template="#/$defs/{model}")
+        # One that holds others of its kind refers to itself.
+        made = made if "properties" in made else made["$defs"][cls.__name__]
         definitions[cls.__name__] = _described(made, cls)
     kinds = {cls.__name__: kind for cls, kind in RECORDS.items() if kind}
     lines = [_line(name, kind) for name, kind in kinds.items()]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from pytest_llmeval.asked import expected_digest
-from pytest_llmeval.candidates import Candidate, is_unpinned, refuse_unpinned
+from pytest_llmeval.candidates import Candidate, refuse_unpinned, unpinned_of
 from pytest_llmeval.cassettes import transport, triggers
 from pytest_llmeval.cassettes.engine import Engine
 from pytest_llmeval.cassettes.logs import masked_logs
@@ -91,6 +91,7 @@ class EvalSession:
         self.roster = Roster(settings.models, hooks.providers, hooks.prices)
         limits = {name: options.share(most) for name, most in settings.concurrency.items()}
         self.paces = Paces(options.share(options.concurrency), limits, {*self.roster.names, *settings.models})
+        self.roster.pace_of = self.paces.of
         self._undo = contextlib.ExitStack()
         self.running: RunningTest | None = None
         #: Messages of wider fixtures that the budget did not reach for, by name.
@@ -179,7 +180,7 @@ class EvalSession:
         cassette = self.recordings.of_test(nodeid, item.path, name, item.iter_markers("llm_cassette"), stock_name)
         if nodeid in self._failed_here and cassette.mode == "once":
             cassette.mode = "new"
-        unpinned = candidate.model if candidate is not None and is_unpinned(candidate) else None
+        unpinned = unpinned_of(candidate) if candidate is not None else None
         log = TestLog(name or "", unpinned)
         task = task_of(item, self.settings.tasks)
         test = RunningTest(nodeid, candidate, log, cassette, case_of(item), sample_of(item), task, source_of(item))
@@ -329,6 +330,8 @@ class EvalSession:
         record.task = test.task
         if test.case is not None:
             record.case, record.tags, record.weight = test.case.id, list(test.case.tags), test.case.weight
+            label = str(test.case.extra.get("complexity", "")).strip().lower()
+            record.complexity = label if label in ("simple", "complex") else None
             record.expected = expected_digest(test.case.expected)
         record.source = test.source
         if test.sample is not None:

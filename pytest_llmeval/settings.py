@@ -9,13 +9,20 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag, ValidationError
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
 
 from pytest_llmeval.errors import ConfigError, nearest
+from pytest_llmeval.mixes import (
+    KINDS,
+    CircuitBreakerSettings,
+    EscalateOn,
+    FallbackOn,
+    Name,
+    RouterSettings,
+    mix_faults,
+)
 
 Hosting = Literal["api", "self-hosted", "local"]
-# Names are listed with commas between them: any other could not be chosen.
-Name = Annotated[str, StringConstraints(pattern=r"^[^,\s]([^,]*[^,\s])?$")]
 
 
 class Prices(BaseModel):
@@ -44,11 +51,32 @@ PricesOrFree = Annotated[
 
 
 class ModelSettings(BaseModel):
-    """One entry of `[tool.llmeval.models.NAME]`: a name for a model with its endpoint, parameters and prices."""
+    """One entry of `[tool.llmeval.models.NAME]`: a name for a model with its endpoint, parameters and prices.
+
+    Or for several candidates together: a fallback, a router or a cascade.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    model: str = Field(description="'provider:model'")
+    model: str | None = Field(default=None, description="'provider:model'")
+    fallback: tuple[Name, ...] | None = Field(
+        default=None, description="candidates instead of a model: the first is asked, and if it fails, the next"
+    )
+    fallback_on: tuple[FallbackOn, ...] = Field(
+        default=(), description="answers after which the next is asked, as after errors"
+    )
+    router: RouterSettings | None = Field(
+        default=None, description="candidates instead of a model: one of two is asked"
+    )
+    cascade: tuple[Name, ...] | None = Field(
+        default=None,
+        description="candidates instead of a model: the first is asked, and where that is not enough, the next",
+    )
+    escalate_on: tuple[EscalateOn, ...] = Field(
+        default=("invalid_json", "cut_off"), description="answers of a cascade that are not enough, beside errors"
+    )
+    min_score: float = Field(default=0.7, gt=0, le=1, description="below which what it gives itself is a low_score")
+    circuit_breaker: CircuitBreakerSettings = Field(default_factory=CircuitBreakerSettings)
     base_url: str | None = None
     api_key_env: str | None = Field(
         default=None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="environment variable that holds the key"
@@ -62,6 +90,19 @@ class ModelSettings(BaseModel):
     structured_output: Literal["auto", "native", "prompt"] = "auto"
     timeout: float | None = Field(default=None, gt=0, description="seconds that one request may take")
     max_retries: int | None = Field(default=None, ge=0)
+
+    @property
+    def kind(self) -> str:
+        """``model``, or how others are put together: ``fallback``, ``router`` or ``cascade``."""
+        return next(kind for kind in KINDS[::-1] if kind == "model" or getattr(self, kind) is not None)
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """Names of the candidates that it is made of; none for a model."""
+        router = self.router
+        if router is not None:
+            return tuple(name for name in (router.simple, router.complex, router.classifier) if name is not None)
+        return self.fallback or self.cascade or ()
 
 
 class CassetteSettings(BaseModel):
@@ -155,11 +196,21 @@ def parse_settings(data: dict[str, Any], source: str, prefix: str = "") -> Setti
     Raises:
         ConfigError: All faults at once, one a line.
     """
+    faults: list[str] = []
+    settings = None
     try:
-        return Settings.model_validate(data)
+        settings = Settings.model_validate(data)
     except ValidationError as exc:
-        faults = "\n".join(f"  {_fault(error, prefix)}" for error in exc.errors())
-        raise ConfigError(f"{source}: settings that cannot be used:\n{faults}") from None
+        faults = [_fault(error, prefix) for error in exc.errors()]
+    faults += [f"{_where(path, prefix)}: {said}" for path, said in mix_faults(data)]
+    if settings is None or faults:
+        told = "\n".join(f"  {fault}" for fault in faults)
+        raise ConfigError(f"{source}: settings that cannot be used:\n{told}")
+    return settings
+
+
+def _where(path: list[str], prefix: str) -> str:
+    return ".".join(([prefix] if prefix else []) + path)
 
 
 def parse_requirements(
@@ -199,7 +250,7 @@ def _fault(error: Any, prefix: str, table: type[BaseModel] | None = None) -> str
         del path[3:4]
     if is_name := path[-1:] == ["[key]"]:
         path.pop()
-    where = ".".join(([prefix] if prefix else []) + path)
+    where = _where(path, prefix)
     if is_name:
         return f"{where}: a name cannot be empty, hold a comma, or begin or end with a blank"
     if error["type"] == "extra_forbidden":
@@ -223,7 +274,12 @@ def _known_keys(path: list[str]) -> list[str]:
         return list(tables[path[0]].model_fields)
     if path[0] == "tasks":
         return list((Requirements if path[2] == "requirements" else TaskSettings).model_fields)
-    return list(Prices.model_fields) if path[2] == "prices" else list(ModelSettings.model_fields)
+    within: dict[str, type[BaseModel]] = {
+        "prices": Prices,
+        "circuit_breaker": CircuitBreakerSettings,
+        "router": RouterSettings,
+    }
+    return list(within.get(path[2], ModelSettings).model_fields)
 
 
 def _read(path: Path) -> dict[str, Any]:

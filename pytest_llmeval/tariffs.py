@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 
-from pytest_llmeval.candidates import Candidate
+from pytest_llmeval.candidates import Candidate, leaves_of
 from pytest_llmeval.errors import ConfigError
-from pytest_llmeval.prices import context_window, cost_of
+from pytest_llmeval.prices import context_window, cost_of, is_unbilled
 from pytest_llmeval.providers.endpoints import connection_of, endpoint_of
-from pytest_llmeval.response import Cost, Usage
+from pytest_llmeval.response import Cost, Response, Try, Usage
 
 #: Seconds that a call takes at most where nothing else is said: the time-out of both SDKs.
 LONGEST_CALL = 600.0
+UNBILLED = Cost(Decimal(0), "free", "failed before a model wrote; not billed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,20 @@ class Tariff:
             when=when,
             latency_ms=latency_ms,
             reported=charged if self.reports_cost else None,
+        )
+
+    def of_response(self, response: Response) -> Cost:
+        """Return what an answer cost that was asked through the candidate's own provider."""
+        when = datetime.fromisoformat(response.recorded_at) if response.recorded_at else datetime.now(UTC)
+        return cost_of(
+            self.candidate,
+            response.usage,
+            model=response.model,
+            billing=self.billing,
+            hosting=self.hosting,
+            when=when,
+            latency_ms=response.latency_ms,
+            reported=response.reported_cost,
         )
 
     def most(self, read: int, written: int, *, when: datetime, cache_write: bool = False) -> Cost:
@@ -112,6 +127,9 @@ def tariff_of(uri: str, candidate: Candidate | None, asked: str | None) -> Tarif
     >>> tariff_of("https://api.openai.com/v1/chat/completions", None, "gpt-4o").billing
     'openai'
     """
+    if candidate is not None and candidate.members:
+        # Several answer for it: which of them is told by the model that was asked for.
+        candidate = next((leaf for leaf in leaves_of(candidate) if leaf.model == asked), None)
     endpoint = endpoint_of(uri, candidate.provider if candidate else None)
     if candidate is None:
         if endpoint is None:
@@ -130,3 +148,30 @@ def with_reports(tariff: Tariff, uri: str) -> Tariff:
     """Return a tariff of a candidate's own client, which does not know whether the provider reports costs."""
     same = tariff_of(uri, tariff.candidate, None)
     return replace(tariff, reports_cost=same is not None and same.reports_cost)
+
+
+def cost_together(tries: Sequence[Try]) -> Cost:
+    """Return what calls cost together; unknown as soon as one is that may have been paid for.
+
+    >>> one = Try("a", cost=Cost(Decimal("0.01"), "priced", "user", "2026-01-01"))
+    >>> cost_together([one, one]).amount, cost_together([one, Try("b")]).status
+    (Decimal('0.02'), 'unknown')
+    """
+    known = [tried.cost for tried in tries if tried.cost.amount is not None]
+    without = next((tried for tried in tries if tried.cost.amount is None and not _is_unbilled(tried)), None)
+    if without is not None:
+        why = without.cost.source or "nobody knows what a call that failed has cost"
+        return Cost(None, "unknown", f"{without.candidate}: {why}")
+    if not known:
+        return Cost(Decimal(0), UNBILLED.status, UNBILLED.source)
+    # Where a candidate was tried in vain, that alone is no price list.
+    prices = [cost for cost in known if cost is not UNBILLED] or known
+    status = next(each for each in ("estimated", "priced", "free") if each in {cost.status for cost in prices})
+    sources = dict.fromkeys(cost.source for cost in prices if cost.status == status)
+    days = [cost.as_of for cost in prices if cost.as_of]
+    amount = sum((cost.amount or Decimal(0) for cost in known), Decimal(0))
+    return Cost(amount, status, "; ".join(sources), min(days, default=None))
+
+
+def _is_unbilled(tried: Try) -> bool:
+    return tried.error is not None and is_unbilled(tried.error)

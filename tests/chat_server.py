@@ -9,7 +9,7 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any
@@ -31,6 +31,8 @@ class ChatServer:
         hold: How many requests must have been in flight together before the first is answered (for 10 seconds).
         most: How many requests are answered at once; what is more gets a 429. None takes all.
         retry_after_ms: What each answer names as the time to wait for before a retry; None names none.
+        says: Returns what to answer to a request, instead of what was asked; None for that.
+        finish: Why each answer ended, in OpenAI's words.
         in_flight: Requests that are being answered.
         peak: Most of them at once.
         refused: How many got a 429 for being one too many.
@@ -47,6 +49,8 @@ class ChatServer:
         self.hold = 0
         self.most: int | None = None
         self.retry_after_ms: int | None = 1
+        self.says: Callable[[dict[str, Any]], str | None] = lambda _: None
+        self.finish = "stop"
         self.in_flight = self.peak = self.refused = 0
         self._lock = threading.Lock()
         self._more = threading.Condition(self._lock)
@@ -78,6 +82,10 @@ class ChatServer:
             self._more.wait_for(lambda: self.peak >= self.hold, timeout=10)
             return len(self.asked), self.failures.pop(0) if self.failures else 0
 
+    def fault(self, body: dict[str, Any]) -> int | str:
+        """Return what is wrong with the answer to a request: a status, ``drop``, ``garbage``, or 0 for nothing."""
+        return 0
+
     def gave(self) -> None:
         """Note that a request is answered."""
         with self._lock:
@@ -87,7 +95,7 @@ class ChatServer:
         """Return what was asked, in order, and forget it."""
         with self._lock:
             asked, self.asked = self.asked, []
-        return [_question(body) for body in asked]
+        return [question_of(body) for body in asked]
 
     def __enter__(self) -> ChatServer:
         self._thread.start()
@@ -125,8 +133,14 @@ class _Handler(BaseHTTPRequestHandler):
         except ValueError:
             body = {"raw": raw.decode("latin-1")}
         number, status = self.server.owner.take(body, dict(self.headers.items()))
+        fault = status or self.server.owner.fault(body)
         try:
-            self._answer(body, number, status)
+            if isinstance(fault, int):
+                self._answer(body, number, fault)
+            elif fault == "garbage":
+                self._send(200, "application/json", ['{"choices": [{"mess'])
+            else:
+                self.close_connection = True
         finally:
             self.server.owner.gave()
 
@@ -136,15 +150,16 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(status, "application/json", [json.dumps({"error": error})])
             return
         owner = self.server.owner
-        time.sleep(owner.slow.get(_question(body), owner.delay))
-        answer = {"echo": _question(body)} | ({"n": number} if owner.count else {})
-        text = json.dumps(answer)
+        time.sleep(owner.slow.get(question_of(body), owner.delay))
+        answer = {"echo": question_of(body)} | ({"n": number} if owner.count else {})
+        said = owner.says(body)
+        text = json.dumps(answer) if said is None else said
         anthropic = self.path.endswith("/messages")
         if body.get("stream"):
             events = _anthropic_events(body, text) if anthropic else _openai_events(body, text)
             self._send(200, "text/event-stream", list(events))
         else:
-            whole = _anthropic_answer(body, text) if anthropic else _openai_answer(body, text)
+            whole = _anthropic_answer(body, text) if anthropic else _openai_answer(body, text, owner.finish)
             self._send(200, "application/json", [json.dumps(whole)])
 
     def do_GET(self) -> None:
@@ -175,7 +190,8 @@ class _Handler(BaseHTTPRequestHandler):
         """Stay quiet."""
 
 
-def _question(body: dict[str, Any]) -> str:
+def question_of(body: dict[str, Any]) -> str:
+    """Return what the user has said last."""
     for message in reversed(body.get("messages", [])):
         if message.get("role") == "user":
             content = message["content"]
@@ -183,14 +199,14 @@ def _question(body: dict[str, Any]) -> str:
     return ""
 
 
-def _openai_answer(body: dict[str, Any], text: str) -> dict[str, Any]:
+def _openai_answer(body: dict[str, Any], text: str, finish: str) -> dict[str, Any]:
     message = {"role": "assistant", "content": text}
     return {
         "id": "chatcmpl-1",
         "object": "chat.completion",
         "created": 1,
         "model": body.get("model"),
-        "choices": [{"index": 0, "finish_reason": "stop", "message": message}],
+        "choices": [{"index": 0, "finish_reason": finish, "message": message}],
         "usage": USAGE,
     }
 

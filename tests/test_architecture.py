@@ -17,14 +17,14 @@ PACKAGE = "pytest_llmeval"
 #: From the bottom up. A module imports from its own layer or from those before it. A folder stands for all its modules.
 LAYERS = {
     "values": (
-        "errors candidates cases response runheader records runlines running testlog options settings standins stats "
-        "display catalog markers strategies tomltext"
+        "errors candidates mixes cases response runheader records runlines running testlog options settings standins "
+        "stats display catalog markers strategies tomltext"
     ),
     "logic": (
-        "pacing cassettes providers prices tariffs recorded bounds ledger budget jsontext checks compare comparators "
-        "fieldscores scoring samples projectfiles images casefiles caseyaml caseids caserows datasets templates "
-        "promptfiles questions runs merging schema verdicts gate figures measuring published listing measured "
-        "shortlist whatif tasks comparison comparing asked sources attribution casefigures"
+        "pacing breaker cassettes providers prices tariffs recorded bounds ledger budget jsontext checks compare "
+        "comparators fieldscores scoring samples projectfiles images casefiles caseyaml caseids caserows datasets "
+        "templates promptfiles questions runs merging schema verdicts gate figures measuring published listing "
+        "measured shortlist whatif tasks comparison comparing asked sources attribution casefigures"
     ),
     "doing": (
         "workers client collected heirs inventory recordings staleness roster runningtest session readahead outcomes "
@@ -52,7 +52,7 @@ IMPORTERS = {
     "openai": "providers.openai",
     "anthropic": "providers.anthropic",
     "httpx2": "providers.clients",
-    "pydantic": "settings checks caserows datasets runs schema",
+    "pydantic": "mixes settings checks caserows datasets runs schema",
     "pydantic_core": "caseids",
     "jinja2": "templates",
     "jsonschema": "checks",
@@ -67,6 +67,7 @@ IMPORTERS = {
 #: These load what takes long to import, and are themselves imported where they are needed, inside of functions.
 LAZY = (
     "cassettes.dumper cassettes.foreign cassettes.others cassettes.plainyaml providers.openai providers.anthropic "
+    "mixes providers.mixing providers.routing "
     "reports.terminal reports.inventory reports.plan session settings collecting collector lifecycle masking repeats "
     "widefixtures hookspecs fetching progress upcoming readahead parametrizing datasets templates budgeting planning "
     "runs schema saving farworkers kept casefiles caseyaml assembly gating judging reports.sections measuring "

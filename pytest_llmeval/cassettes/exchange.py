@@ -15,6 +15,7 @@ from pytest_llmeval.cassettes.matching import HTTPRequest, scrub_uri
 from pytest_llmeval.response import Timing
 
 if TYPE_CHECKING:
+    from pytest_llmeval.cassettes.detours import Detour
     from pytest_llmeval.cassettes.store import Cassette
 
 
@@ -41,6 +42,7 @@ class Exchange:
     timing: Timing = field(default_factory=Timing)
     drain: Callable[[], None] | None = None
     hold: Hold | None = None
+    detour: Detour | None = None
     started: float = field(default_factory=perf_counter)
 
     def restart(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pytest_llmeval.cassettes import disk
+from pytest_llmeval.cassettes.detours import passed_over
 from pytest_llmeval.cassettes.format import Tape, damaged, dumps, loads
 from pytest_llmeval.cassettes.paths import shown_path
 from pytest_llmeval.cassettes.redact import SecretScanner
@@ -88,6 +89,7 @@ def _secrets(path: Path, text: str, tape: Tape, scanner: SecretScanner) -> list[
     if found:
         return found
     for number, interaction in enumerate(tape.interactions, 1):
-        for name, body in (("request", interaction.body), ("answer", interaction.content)):
+        over = [("request that failed before", each.body) for each in passed_over([interaction])]
+        for name, body in (("request", interaction.body), ("answer", interaction.content), *over):
             found += [f"{name} {number}: {what}" for what in scanner.find_in_body(body)]
     return found

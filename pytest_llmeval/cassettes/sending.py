@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from pytest_llmeval.cassettes.detours import refuse_skipped
 from pytest_llmeval.cassettes.exchange import Exchange
 from pytest_llmeval.pacing import paced
 
@@ -22,6 +23,7 @@ def check_wanted() -> None:
 
 def send(original: Callable[..., Any], transport: Any, request: Any, exchange: Exchange | None = None) -> Any:
     """Send a request when its endpoint takes another; return the answer."""
+    refuse_skipped()
     call = paced.get()
     if call is None:
         return original(transport, request)
@@ -39,6 +41,7 @@ def send(original: Callable[..., Any], transport: Any, request: Any, exchange: E
 
 async def asend(original: Callable[..., Any], transport: Any, request: Any, exchange: Exchange | None = None) -> Any:
     """Do what `send` does, for asynchronous clients."""
+    refuse_skipped()
     call = paced.get()
     if call is None:
         return await original(transport, request)

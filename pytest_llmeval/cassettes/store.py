@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NoReturn
 
+from pytest_llmeval.cassettes import detours
 from pytest_llmeval.cassettes.disk import check_writable
 from pytest_llmeval.cassettes.elsewhere import Found, TakeOver, likeliest, nowhere
 from pytest_llmeval.cassettes.engine import Engine
@@ -27,7 +28,7 @@ from pytest_llmeval.cassettes.matching import (
 from pytest_llmeval.cassettes.misses import late_message, why_missed
 from pytest_llmeval.cassettes.paths import shown_path
 from pytest_llmeval.cassettes.tapes import tape_to_write
-from pytest_llmeval.cassettes.turns import Equals
+from pytest_llmeval.cassettes.turns import Equals, by_places
 from pytest_llmeval.errors import CassetteError, ConfigError, DamagedError
 from pytest_llmeval.response import Timing
 from pytest_llmeval.running import Running
@@ -115,7 +116,7 @@ class Cassette:
 
     @property
     def command(self) -> str:
-        """The command that runs this test alone."""
+        """What runs this test alone."""
         return self._command()
 
     @property
@@ -151,6 +152,7 @@ class Cassette:
                 self.too_late(scrub_uri(request.uri))
             self.engine.scanner.learn_request(request)
             if self.mode == "live":
+                detours.refuse_skipped()
                 return Exchange(self, request, -1)
             self._or_fail(self._load)
             redact = self.engine.redact
@@ -168,7 +170,7 @@ class Cassette:
                 return self._replayed(request, interaction)
             if self.replay_only:
                 self._miss(request, equals)
-            return self._recording(request, equals, place)
+            return detours.recording(self._recording(request, equals, place), equals, place)
 
     def rules(self, request: HTTPRequest) -> Ignored:
         """Return what makes no difference in a request."""
@@ -198,7 +200,7 @@ class Cassette:
         if self.mode == "stale":
             self.outdated[id(interaction)] = equals, place
             return True
-        self.too_old.append(interaction)
+        self.too_old += [] if isinstance(interaction, detours.PassedOver) else [interaction]
         return False
 
     def too_late(self, asked: str) -> NoReturn:
@@ -208,6 +210,7 @@ class Cassette:
         self.engine.fail(self.engine.late[-1])
 
     def _replayed(self, request: HTTPRequest, interaction: Interaction) -> Exchange:
+        detours.refuse_passed_over(interaction)
         self.used.add(id(interaction))
         return Exchange(self, request, -1, recorded=interaction, timing=recorded_timing(interaction))
 
@@ -236,6 +239,7 @@ class Cassette:
             # Keys may come into the environment while tests run, and be gone before the file is written.
             self.engine.scanner.learn()
             self.slots[exchange.slot] = interaction
+            detours.taken(exchange, interaction)
 
     def drop(self, exchange: Exchange, reason: str) -> None:
         """Free the slot of a request that got no good answer."""
@@ -312,18 +316,13 @@ class Cassette:
             self.failed[len(slots)] = "refused"
             for equals in self._equals.values():
                 equals.forget(len(slots))
-        ordered = list(slots)
-        for equals in self._equals.values():
-            by_place = [equals.slots[place] for place in sorted(equals.slots)]
-            for position, slot in zip(sorted(by_place), by_place, strict=True):
-                ordered[position] = slots[slot]
-                if slots[slot] is not None:
-                    # Other clients than the SDKs do not say that they try again; that they got an answer shows it.
-                    self.failed = {failed: why for failed, why in self.failed.items() if failed not in by_place}
+        ordered, answered = by_places(slots, self._equals.values())
+        # Other clients than the SDKs do not say that they try again; that they got an answer shows it.
+        self.failed = {failed: why for failed, why in self.failed.items() if failed not in answered}
         return [interaction for interaction in ordered if interaction is not None]
 
     def _first_wins(self) -> bool:
-        new = (not self.kept or self.taken_over is not None) and self._written is None
+        new = (not self.kept or self.taken_over is not None) and not self.written
         return new and self.mode in ("once", "none")
 
     def _or_fail(self, step: Callable[[], object]) -> None:
@@ -356,6 +355,8 @@ class Cassette:
         self.loaded = tape
         for interaction in tape.interactions:
             self._equals[self.key(interaction, tape)].recorded.append(interaction)
+        for over in detours.passed_over(tape.interactions):
+            self._equals[self.key(over, tape)].recorded.insert(over.place, over)
 
     def _look_elsewhere(self, key: Fingerprint) -> None:
         """Take up a recording at another path, if it has this request, and it is clear which one."""
@@ -391,9 +392,8 @@ class Cassette:
     def _miss(self, request: HTTPRequest, equals: Equals) -> NoReturn:
         self.missed = "stale" if self.kept else "missing"
         lines, again = why_missed(self, request, equals)
-        message = "\n".join([*lines, f"Record again:  {self.command} --llm-record={again}"])
-        self.misses.append(message)
-        self.engine.fail(message)
+        self.misses.append("\n".join([*lines, f"Record again:  {self.command} --llm-record={again}"]))
+        self.engine.fail(self.misses[-1])
 
 
 running_cassette: Running[Cassette] = Running("llmeval_cassette")

@@ -7,11 +7,13 @@ order of their own, so whoever starts the threads gives each its turn.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from pytest_llmeval.cassettes import detours
 
 if TYPE_CHECKING:
     from pytest_llmeval.cassettes.format import Interaction
@@ -82,7 +84,14 @@ class Equals:
 
     def place(self, *, retry: bool) -> int:
         """Return the place of the next request: of its turn if it has one, else the first that is free."""
-        turn = current.get()
+        turn, detour = current.get(), detours.current.get()
+        if detour is not None and detour.later:
+            # Of those that were started together, not each need come here, and turns would leave gaps.
+            turn = None
+            for place, interaction in enumerate(self.recorded):
+                if interaction is detour.carrier and place not in self._taken:
+                    self._taken.add(place)
+                    return place
         while self._next in self._taken:
             self._next += 1
         place = self._next
@@ -98,7 +107,14 @@ class Equals:
 
     def answer(self, place: int) -> Interaction | None:
         """Return the recorded answer of a place."""
-        return self.recorded[place] if place < len(self.recorded) else None
+        found = self.recorded[place] if place < len(self.recorded) else None
+        # Why a candidate was passed over is no answer for who asks that candidate alone.
+        alone = isinstance(found, detours.PassedOver) and detours.current.get() is None
+        return None if alone else found
+
+    def keep(self, place: int) -> None:
+        """Note that no retry will come back to the place of a request that failed."""
+        self._failed = [failed for failed in self._failed if failed != place]
 
     def forget(self, slot: int) -> None:
         """Drop a slot whose answer is not kept after all."""
@@ -107,3 +123,17 @@ class Equals:
     def give_back(self, slot: int) -> None:
         """Note that the request of a slot failed: a retry of it comes back to its place."""
         self._failed += [place for place, taken in self.slots.items() if taken == slot]
+
+
+def by_places(
+    slots: Sequence[Interaction | None], groups: Iterable[Equals]
+) -> tuple[list[Interaction | None], set[int]]:
+    """Return what was recorded with equal requests by their places, and the slots of those that got any answer."""
+    ordered, answered = list(slots), set()
+    for equals in groups:
+        by_place = [equals.slots[place] for place in sorted(equals.slots)]
+        for position, slot in zip(sorted(by_place), by_place, strict=True):
+            ordered[position] = slots[slot]
+        if any(slots[slot] is not None for slot in by_place):
+            answered.update(by_place)
+    return ordered, answered

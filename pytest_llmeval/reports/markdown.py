@@ -11,6 +11,7 @@ from pytest_llmeval.records import Run, TestRecord
 from pytest_llmeval.reports.columns import columns, one_line
 from pytest_llmeval.reports.fields import MOST_FIELDS, MOST_TABLES, FieldTable, field_notes, field_tables, mean_text
 from pytest_llmeval.reports.gate import gate_lines, gate_note
+from pytest_llmeval.reports.mixes import LABELS, Confusion, confusions
 from pytest_llmeval.reports.notes import notes
 from pytest_llmeval.reports.provenance import origin
 from pytest_llmeval.reports.summary import summarize
@@ -50,6 +51,7 @@ def render(run: Run) -> str:
     else:
         parts.append("No test asked a model.\n")
     parts += _fields(field_tables(run))
+    parts += _routing(confusions(run))
     if run.recommendation is not None:
         parts += _requirements(run.recommendation)
     if run.gate is not None:
@@ -104,6 +106,16 @@ def _fields(tables: Sequence[FieldTable]) -> Iterator[str]:
             rows.append(f"| {' | '.join([text(name), *map(mean_text, means)])} |")
         yield "\n".join(rows) + "\n"
         yield "\n".join(f"- **{label}**: {text(said)}" for label, said in field_notes(table)) + "\n"
+
+
+def _routing(routed: Sequence[Confusion]) -> Iterator[str]:
+    for confusion in routed:
+        rows = [
+            f"| labelled | {' | '.join(f'routed {label}' for label in LABELS)} |",
+            "|---" + "|--:" * len(LABELS) + "|",
+        ]
+        rows += [f"| {label} | {' | '.join(f'{count:,}' for count in counts)} |" for label, counts in confusion.rows]
+        yield f"### Routing\n\n{text(str(confusion))}\n\n" + "\n".join(rows) + "\n"
 
 
 def _requirements(recommendation: Recommendation) -> Iterator[str]:

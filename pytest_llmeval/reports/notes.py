@@ -12,6 +12,7 @@ from pytest_llmeval.prices import TotalCost
 from pytest_llmeval.records import Run, TestRecord
 from pytest_llmeval.reports.budget import budget_note
 from pytest_llmeval.reports.columns import one_line
+from pytest_llmeval.reports.mixes import served_notes
 from pytest_llmeval.reports.summary import CandidateSummary
 from pytest_llmeval.samples import Repeats, cases_of, score_of
 from pytest_llmeval.stats import Interval
@@ -34,6 +35,7 @@ def notes(run: Run, rows: Rows) -> list[Note]:
         *_known_failing(rows),
         *_gate(run),
         *_tasks(run),
+        *served_notes(rows),
         *_budget(run),
         *_replayed(rows),
         *_cost(rows),
@@ -204,7 +206,7 @@ def _answered(run: Run, rows: Rows) -> Iterator[Note]:
         asked = row.name.partition(":")[2]
         others = [model for model in row.models if asked and not same_model(asked, model)]
         # What an alias asks for is not in the run; only that its answers disagree can be told.
-        if row.name not in run.unpinned and (others or len(row.models) > 1):
+        if row.name not in run.unpinned and not row.served and (others or len(row.models) > 1):
             models = [f"{_clip(model)} ({count:,})" for model, count in row.models.most_common()]
             yield "answered by", f"{_clip(row.name)}: {_join(models)}"
 

@@ -15,6 +15,7 @@ from pytest_llmeval.reports.fields import (
     field_tables,
     mean_text,
 )
+from pytest_llmeval.reports.mixes import LABELS, Confusion, confusions
 from pytest_llmeval.reports.terminal import NARROWEST, Screen, render_summary
 
 if TYPE_CHECKING:
@@ -35,6 +36,11 @@ def sections(
         screen = Screen(max(width, NARROWEST), color, encoding)
         _fields(screen, tables)
         found.append(("LLM fields", screen.text()))
+    routed = [] if brief else confusions(run)
+    if routed:
+        screen = Screen(max(width, NARROWEST), color, encoding)
+        _routing(screen, routed)
+        found.append(("LLM routing", screen.text()))
     if run.recommendation is not None:
         screen = Screen(max(width, NARROWEST), color, encoding)
         _requirements(screen, run.recommendation, brief=brief)
@@ -53,6 +59,13 @@ def _fields(screen: Screen, tables: Sequence[FieldTable]) -> None:
         screen.notes(field_notes(table))
     if len(tables) > MOST_TABLES:
         screen.line(f"... and {len(tables) - MOST_TABLES} more tests with fields that were missed")
+
+
+def _routing(screen: Screen, routed: Sequence[Confusion]) -> None:
+    for number, confusion in enumerate(routed):
+        screen.line(("\n" if number else "") + str(confusion))
+        rows = [(label, [(f"{count:,}", "") for count in counts]) for label, counts in confusion.rows]
+        screen.matrix("labelled", [f"routed {label}" for label in LABELS], rows)
 
 
 def _heat(mean: float | None) -> str:

@@ -54,6 +54,8 @@ class CandidateSummary:
         models: What the server says answered, by number of answers.
         weights: Least and greatest weight of its cases; None where they weigh the same.
         repeats: What the cases come to that were repeated; None if none was.
+        served: Of a candidate that is made of several: answers by who gave them.
+        passed_over: Calls of those that did not serve, by who was asked and why.
     """
 
     name: str
@@ -79,6 +81,8 @@ class CandidateSummary:
     weights: tuple[float, float] | None = None
     known_failing: Sequence[CaseResult] = ()
     repeats: Repeats | None = None
+    served: Counter[str] = field(default_factory=Counter)
+    passed_over: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     @property
     def errors(self) -> int:
@@ -122,6 +126,10 @@ def _summary(name: str, tests: Sequence[TestRecord]) -> CandidateSummary:
         weights=(min(weights), max(weights)) if len(weights) > 1 else None,
         known_failing=known_failing,
         repeats=repeats_of(cases),
+        served=Counter(call.served_by for call in answers if call.served_by is not None),
+        passed_over=Counter(
+            (part.candidate, part.why) for call in calls for part in call.calls if part.why is not None
+        ),
     )
 
 

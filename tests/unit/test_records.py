@@ -2,14 +2,14 @@ from __future__ import annotations
 
 import json
 import threading
-from dataclasses import fields
+from dataclasses import fields, replace
 from decimal import Decimal
 
 import pytest
 
 from pytest_llmeval.errors import ProviderError
 from pytest_llmeval.records import Call, Run, TestRecord
-from pytest_llmeval.response import UNKNOWN_COST, Cost, Response, Usage
+from pytest_llmeval.response import UNKNOWN_COST, Cost, Response, Try, Usage
 from pytest_llmeval.testlog import TestLog, overall_score
 
 ANSWER = Response(
@@ -81,12 +81,33 @@ def test_an_answer_that_is_checked_several_times_counts_once() -> None:
     assert (record.json_checked, record.json_valid) == (2, 1)
 
 
+#: What calls of a single model do without.
+MIX = {"served_by", "route", "calls", "role", "why"}
+
+
 def test_a_record_survives_the_way_through_json() -> None:
     record = full_record()
     data = json.loads(json.dumps(record.to_json()))
     assert TestRecord.from_json(data) == record
     assert set(data) == {field.name for field in fields(TestRecord)}
+    assert set(data["calls"][0]) | MIX == {field.name for field in fields(Call)}
+
+
+def test_a_call_of_several_candidates_survives_the_way_through_json() -> None:
+    failed = ProviderError("big: too slow", candidate="big", kind="timeout", retries=2)
+    tries = [
+        Try("big", error=failed, why="timeout", latency_ms=900.0),
+        Try("mini", response=ANSWER, latency_ms=120.5, cost=ANSWER.cost),
+    ]
+    record = full_record()
+    record.calls = [Call.from_response(replace(ANSWER, candidate="safe", served_by="mini", tries=tries))]
+    data = json.loads(json.dumps(record.to_json()))
     assert set(data["calls"][0]) == {field.name for field in fields(Call)}
+    assert [(call["candidate"], call["why"], call["latency_ms"]) for call in data["calls"][0]["calls"]] == [
+        ("big", "timeout", 900.0),
+        ("mini", None, 120.5),
+    ]
+    assert TestRecord.from_json(data) == record
 
 
 def test_keys_of_a_newer_version_are_passed_over() -> None:
