@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 from statistics import fmean
@@ -159,7 +159,9 @@ class Planner:
             self._unknown(part, fails=self._mode not in ("all", "live"))
             return
         candidate, case = candidate_of(item), declared(item)
-        if candidate is not None and case is not None and self._session.roster.is_builtin(candidate):
+        if candidate is not None and case is not None and candidate.members and not probe.kept:
+            self._declared_mix(part, item, candidate, case, probe)
+        elif candidate is not None and case is not None and self._session.roster.is_builtin(candidate):
             self._declared(part, item, candidate, case, probe)
         else:
             self._undeclared(part, candidate, probe)
@@ -192,6 +194,26 @@ class Planner:
             part.failing += 1
         else:
             part.unknown += 1
+
+    def _declared_mix(self, part: CandidatePlan, item: Any, candidate: Candidate, case: Any, probe: Probe) -> None:
+        """Look at what a test asks of several candidates: about as much as the first, at most as much as all of them.
+
+        A classifier is asked for less than its member here is.
+        """
+        if self._mode == "none":
+            part.failing += 1
+            return
+        alone = CandidatePlan("")
+        for leaf in leaves_of(candidate):
+            if self._session.roster.is_builtin(leaf):
+                # Each looks at a probe of its own, since one that was asked is used up.
+                self._declared(alone, item, leaf, case, Probe(probe))
+        scores = candidate.mix is not None and "low_score" in candidate.mix.escalate_on and candidate.mix.cascade
+        if len(alone.calls) != len(leaves_of(candidate)) or scores:
+            # What a model is asked about its own answer depends on that answer.
+            self._unknown(part, fails=bool(alone.failing))
+        else:
+            part.calls.append(_together(alone.calls))
 
     def _undeclared(self, part: CandidatePlan, candidate: Candidate | None, probe: Probe) -> None:
         """Take what a test has recorded, else what it has with another candidate, for what it will ask."""
@@ -291,6 +313,25 @@ class Planner:
             except CassetteError:
                 self._tapes[path] = []
         return self._tapes[path]
+
+
+def _together(calls: Sequence[PlannedCall]) -> PlannedCall:
+    """Return the call of a mix: what its first candidate takes about, and all of them at most."""
+    first = calls[0]
+    bounds = [call.bounds for call in calls]
+    read, written = [each.read for each in bounds], [each.written for each in bounds]
+    most = total_of(call.most for call in calls)
+    status = "unknown" if most.unpriced else "free" if most.is_free else "priced"
+    why = next((call.most.source for call in calls if call.most.amount is None), first.most.source)
+    return replace(
+        first,
+        bounds=Bounds(
+            None if None in read else sum(each or 0 for each in read),
+            None if None in written else sum(each or 0 for each in written),
+            next((each.why for each in bounds if each.why), ""),
+        ),
+        most=Cost(None if most.unpriced else most.amount, status, why, first.most.as_of),
+    )
 
 
 def may_ask(mode: str, path: Path) -> bool:

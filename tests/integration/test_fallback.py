@@ -417,3 +417,16 @@ def test_a_name_in_it_that_stands_for_nothing_is_a_usage_error(safe: Project) ->
     result.stderr.fnmatch_lines(
         ["*alias 'safe' names candidates that cannot be used:", "*'othr'*Did you mean 'other'?*"]
     )
+
+
+def test_a_plan_says_about_the_first_and_at_most_all(safe: Project) -> None:
+    add(safe)
+    safe.write(MANY.replace("for n in range(12)]", "for n in range(3)], max_tokens=50"))
+    lines = safe.run("--llm-dry-run", models="safe,chat,other").outlines
+    found = {}
+    for number, line in enumerate(lines[:-1]):
+        if line.startswith(("safe ", "chat ", "other ")):
+            found[line.split()[0]] = [Decimal(each.rpartition("$")[2]) for each in (line, lines[number + 1])]
+    (about, most), chat, other = found["safe"], found["chat"], found["other"]
+    assert about == chat[0]
+    assert float(most) == pytest.approx(float(chat[1] + other[1]), rel=0.01)
