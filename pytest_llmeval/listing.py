@@ -38,7 +38,8 @@ def list_models(settings: Settings, on: date) -> list[Model]:
 
 def known_models(settings: Settings, on: date) -> list[Model]:
     """Return the user's models and those of the catalog `reference`."""
-    own = [_own(name, settings, on) for name in settings.models]
+    # What is made of others is no model, and has no prices of its own.
+    own = [_own(name, entry.model, settings, on) for name, entry in settings.models.items() if entry.model]
     return [*own, *(_priced(model, on) for model in load_catalog("reference", on))]
 
 
@@ -67,21 +68,19 @@ def _priced(model: Model, on: date) -> Model:
     return priced(model, endpoint.billing if endpoint else None, model.id.partition(":")[2], on)
 
 
-def _own(name: str, settings: Settings, on: date) -> Model:
+def _own(name: str, named: str, settings: Settings, on: date) -> Model:
     entry = settings.models[name]
-    provider, _, asked = entry.model.partition(":")
+    provider, _, asked = named.partition(":")
     if provider not in builtin_providers():
         # A third party's hook knows it; nobody here does.
-        return _with_own_prices(Model(entry.model, name, hosting=entry.hosting or "api", own=True), entry.prices)
+        return _with_own_prices(Model(named, name, hosting=entry.hosting or "api", own=True), entry.prices)
     candidate = resolve_candidate(name, builtin_providers(), settings.models)
     endpoint = endpoint_of("", candidate.provider)
     assert endpoint is not None
     connection = connection_of(endpoint, candidate)
-    model = next((model for model in load_catalog("reference", on) if model.id == entry.model), None)
-    model = model or Model(entry.model, name)
-    model = replace(
-        model, id=name, name=entry.model, own=True, hosting=connection.hosting, pinned=not is_unpinned(candidate)
-    )
+    model = next((model for model in load_catalog("reference", on) if model.id == named), None)
+    model = model or Model(named, name)
+    model = replace(model, id=name, name=named, own=True, hosting=connection.hosting, pinned=not is_unpinned(candidate))
     if connection.billing is None:
         # Prices of the provider do not hold at another address.
         model = replace(model, input=None, output=None)

@@ -21,7 +21,7 @@ from pytest_llmeval.collected import candidate_of
 from pytest_llmeval.errors import CassetteError, ConfigError
 from pytest_llmeval.prices import TotalCost
 from pytest_llmeval.recorded import answer_of, total_of
-from pytest_llmeval.response import UNKNOWN_COST, Cost, Usage
+from pytest_llmeval.response import UNKNOWN_COST, Cost, CostStatus, Usage
 from pytest_llmeval.tariffs import Tariff, tariff_of
 
 if TYPE_CHECKING:
@@ -321,7 +321,7 @@ def _together(calls: Sequence[PlannedCall]) -> PlannedCall:
     bounds = [call.bounds for call in calls]
     read, written = [each.read for each in bounds], [each.written for each in bounds]
     most = total_of(call.most for call in calls)
-    status = "unknown" if most.unpriced else "free" if most.is_free else "priced"
+    status: CostStatus = "unknown" if most.unpriced else "free" if most.is_free else "priced"
     why = next((call.most.source for call in calls if call.most.amount is None), first.most.source)
     return replace(
         first,

@@ -22,7 +22,7 @@ from pytest_llmeval.settings import ModelSettings
 REFUSALS = {"refusal", "content_filter"}
 SIMPLE, COMPLEX = "simple", "complex"
 #: An answer of one word takes no more.
-SHORT = {"temperature": 0.0, "max_tokens": 10, "stream": False, "schema": None, "tools": None, "params": {}}
+FEW_TOKENS = 10
 CLASSIFY = (
     "You sort the requests of users by how hard they are to answer. Answer with one word alone: simple, if a small "
     "model answers it well; complex, if it takes reasoning, several steps or knowledge of a field."
@@ -116,7 +116,8 @@ def is_json(response: Response) -> bool:
 def score_request(request: Request, response: Response) -> Request:
     """Return what asks a model how sure it is of its answer."""
     answer = {"role": "assistant", "content": response.content or "(no text)"}
-    return replace(request, messages=[*request.messages, answer, {"role": "user", "content": ASK_SCORE}], **SHORT)
+    asked = [*request.messages, answer, {"role": "user", "content": ASK_SCORE}]
+    return Request(asked, request.system, max_tokens=FEW_TOKENS)
 
 
 def score_of(response: Response | None) -> float:
@@ -154,8 +155,8 @@ class Router(Mix):
         if self._decide is not None:
             route = self._decide(text)
         else:
-            asked = replace(request, messages=[{"role": "user", "content": text}], **SHORT)
-            asked = replace(asked, system=self._settings.prompt or CLASSIFY)
+            system = self._settings.prompt or CLASSIFY
+            asked = Request([{"role": "user", "content": text}], system, max_tokens=FEW_TOKENS)
             tried = yield Ask(self.members[2], asked, role="classify")
             tries.append(tried)
             if tried.response is None and tried.why not in PASSING:

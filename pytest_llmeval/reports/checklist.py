@@ -164,12 +164,27 @@ def _operation(run: Run, rows: Sequence[CandidateSummary]) -> Iterator[Told]:
             "no test asked a model",
         )
     )
-    yield "fallback configured", "can't tell", "no run says who is asked when a candidate fails"
+    yield _fallback(run, rows)
     yield _monitoring(run, rows)
     yield _rate_limits([call for test in run.tests for call in test.calls])
     moving = [_resolved(row, asked_id) for row in rows if (asked_id := run.unpinned.get(row.name)) is not None]
     pinned = f"{_join([row.name for row in rows])}: dated ids, or weights of one name" if rows else "no candidate"
     yield "model version pinned", _status(bool(rows) and not moving), _join(moving) or pinned
+
+
+def _fallback(run: Run, rows: Sequence[CandidateSummary]) -> Told:
+    line = "fallback configured"
+    passing = (
+        {info.name for info in run.header.candidates if info.provider in ("fallback", "cascade")} if run.header else ()
+    )
+    told = [
+        f"{row.name} passed over {row.passed_over.total():,} of {row.answers + row.call_errors.total():,} calls"
+        for row in rows
+        if row.name in passing
+    ]
+    if told:
+        return line, "yes", _join(told)
+    return line, "can't tell", "no candidate of the run says who is asked when it fails"
 
 
 def _monitoring(run: Run, rows: Sequence[CandidateSummary]) -> Told:

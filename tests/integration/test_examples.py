@@ -22,6 +22,7 @@ from tests.integration.conftest import OTHERS
 EXAMPLES = Path(__file__).parents[2] / "examples"
 CANDIDATES = {"smollm2": 115, "gemma3": 115, "smollm2-messages": 27}
 WITHOUT_CANDIDATE = 3
+MIXED = ("smollm2", "gemma3", "sorted", "by-length", "in-time")
 MOST_BYTES = 2_000_000
 # One of the examples is async, and anyio is what it asks for.
 BLOCKED = [f"-pno:{name}" for name in OTHERS if name != "anyio"]
@@ -70,13 +71,13 @@ def copy_examples(folder: Path) -> Path:
     return copy
 
 
-def replay(copy: Path, *args: str) -> Replay:
-    """Run `pytest examples` from the folder above, as CI would."""
+def replay(copy: Path, *args: str, what: str = "examples") -> Replay:
+    """Run `pytest examples`, or a part of them, from the folder above, as CI would."""
     unwanted = re.compile(r".*(_API_KEY|_AUTH_TOKEN|_BASE_URL)|PYTEST_.*|COV_.*")
     environ = {name: value for name, value in os.environ.items() if not unwanted.fullmatch(name)}
     environ |= {"CI": "1", "COLUMNS": "120", "PYTHONUTF8": "1"}
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", *BLOCKED, "examples", *args],
+        [sys.executable, "-m", "pytest", *BLOCKED, what, *args],
         cwd=copy.parent,
         env=environ,
         capture_output=True,
@@ -173,8 +174,45 @@ def test_some_answers_are_cut_and_so_are_no_json(replayed: Replay) -> None:
     assert 0 < valid < checked
 
 
-def test_every_recording_belongs_to_a_test(replayed: Replay) -> None:
-    used = {record["cassette"] for record in replayed.records}
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory: pytest.TempPathFactory) -> Replay:
+    """The tickets with the two models, and with the candidates that are made of them."""
+    copy = copy_examples(tmp_path_factory.mktemp("mixed"))
+    return replay(copy, f"--llm-models={','.join(MIXED)}", what="examples/tickets/test_tickets.py::test_ticket")
+
+
+def test_candidates_made_of_the_two_replay_beside_them_as_the_readme_shows(mixed: Replay) -> None:
+    assert mixed.exit_code == 0, mixed.output
+    shown = (EXAMPLES / "README.md").read_text(encoding="utf-8").splitlines()
+    assert [line for line in mixed.summary() if line not in shown] == []
+    routed = mixed.output.splitlines()
+    start = next(number for number, line in enumerate(routed) if "LLM routing" in line) + 1
+    assert [
+        line for line in routed[start : start + 10] if line and not line.startswith("=") and line not in shown
+    ] == []
+
+
+def test_what_routers_ask_the_two_is_what_each_was_asked_alone(mixed: Replay) -> None:
+    alone = {
+        (record["case"], record["candidate"]): record["calls"][0]
+        for name in ("smollm2", "gemma3")
+        for record in mixed.of(name)
+    }
+    for name in ("sorted", "by-length"):
+        for record in mixed.of(name):
+            (call,) = record["calls"]
+            own, served = alone[record["case"], call["served_by"]], call["calls"][-1]
+            same = ("latency_ms", "input_tokens", "output_tokens", "digest", "recorded_at")
+            assert [served[key] for key in same] == [own[key] for key in same]
+
+
+def test_a_fallback_replays_what_was_given_up(mixed: Replay) -> None:
+    whys = Counter(call["calls"][0]["why"] for record in mixed.of("in-time") for call in record["calls"])
+    assert whys == {"timeout": 20, None: 4}
+
+
+def test_every_recording_belongs_to_a_test(replayed: Replay, mixed: Replay) -> None:
+    used = {record["cassette"] for record in [*replayed.records, *mixed.records]}
     assert used == {path.relative_to(EXAMPLES).as_posix() for path in EXAMPLES.rglob("*.yaml")}
 
 

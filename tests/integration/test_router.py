@@ -147,7 +147,10 @@ def test_a_rule_decides_without_a_call(routed: Project, decides: str) -> None:
     found = calls(routed)
     assert all(len(call.calls) == 1 for call in found.values())
     long = {"easy": "easy one", "easy-2": "easy two", "hard": "hard one", "odd": "odd one"}
-    takes = (lambda text: len(text) > 7) if "longer" in decides else (lambda text: not text.startswith("easy"))
+
+    def takes(text: str) -> bool:
+        return len(text) > 7 if "longer" in decides else not text.startswith("easy")
+
     assert {case: call.route for case, call in found.items()} == {
         case: "complex" if takes(text) else "simple" for case, text in long.items()
     }
@@ -191,7 +194,7 @@ def test_equal_requests_have_equal_recordings(routed: Project) -> None:
     route(routed, "longer_than = 100")
     routed.run(models="mix")
     routed.run(models="chat")
-    texts = {}
+    texts: dict[str, dict[str, str]] = {}
     for name in routed.recordings():
         folder, _, file = name.rpartition("/")
         text = (routed.path / name).read_text(encoding="utf-8")

@@ -139,7 +139,7 @@ class PackingServer(ChatServer):
 
     def take(self, body: dict[str, Any], headers: dict[str, str]) -> tuple[int, int]:
         number, status = super().take(body, headers)
-        words = chat_server._question(body).split()
+        words = chat_server.question_of(body).split()
         if words[:1] == ["busy"] and words[-1] not in self.busy:
             # Once, so that trying again helps.
             self.busy.add(words[-1])

@@ -29,6 +29,12 @@ def test_published_prices_are_those_of_the_day() -> None:
     assert model.tokens_per_second == 40
 
 
+def test_what_is_made_of_others_is_no_model() -> None:
+    mixed = own(small={"model": "openai:gpt-4o-mini"}, safe={"fallback": ["small", "openai:gpt-4o"]})
+    names = {model.id for model in list_models(mixed, DAY)}
+    assert ("small" in names, "safe" in names) == (True, False)
+
+
 def test_a_price_in_the_settings_comes_first() -> None:
     model = listed(own(fast={"model": "openai:gpt-4o-mini", "prices": {"input": 0.1, "output": 0.2}}), "fast")
     assert (model.input, model.output, model.source) == (Decimal("0.1"), Decimal("0.2"), "settings")
