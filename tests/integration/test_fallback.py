@@ -430,3 +430,64 @@ def test_a_plan_says_about_the_first_and_at_most_all(safe: Project) -> None:
     (about, most), chat, other = found["safe"], found["chat"], found["other"]
     assert about == chat[0]
     assert float(most) == pytest.approx(float(chat[1] + other[1]), rel=0.01)
+
+
+@pytest.mark.parametrize("ask", ["complete('Hi')", "complete('Hi', stream=True)"], ids=["plain", "streamed"])
+@pytest.mark.parametrize("way", ["sync", "async"])
+def test_it_holds_for_the_other_sdk_too(safe: Project, ask: str, way: str) -> None:
+    safe.add_settings(
+        f'[tool.llmeval.models.claude]\nmodel = "anthropic:claude"\nbase_url = "{safe.server.url[:-3]}"\n'
+        "prices = { input = 3.0, output = 15.0 }"
+    )
+    add(safe, "circuit_breaker = { failures = 1, cooldown = 600 }", of='fallback = ["claude", "other"]')
+    call = f"llm.{ask}" if way == "sync" else f"asyncio.run(llm.a{ask})"
+    safe.write(
+        f"import asyncio\n\ndef test_ask(llm):\n    assert [{call}.served_by for _ in range(3)] == ['other'] * 3\n"
+    )
+    safe.server.failures += [503] * 3
+    safe.outcomes(models="safe", passed=1)
+    (test,) = safe.records().tests
+    assert [call.calls[0].why for call in test.calls] == ["server", "circuit_open", "circuit_open"]
+    assert len(safe.server.asked) == 3
+    replays(safe).assert_outcomes(passed=1)
+
+
+def test_a_key_in_a_request_that_failed_does_not_reach_the_disk(safe: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHOP_API_KEY", "shop-7Hq2kPz9LmXv4TnB")
+    add(safe)
+    safe.write("""
+        import os
+
+        def test_ask(llm):
+            llm.complete(os.environ["SHOP_API_KEY"])
+    """)
+    fail_first(safe)
+    result = safe.run(models="safe")
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(["*not written, since it would hold a secret*"])
+    assert safe.recordings() == []
+
+
+def test_the_last_one_is_asked_whatever_it_did_before(safe: Project, other_server: ChatServer) -> None:
+    add(safe, "circuit_breaker = { failures = 1, cooldown = 600 }")
+    safe.write("""
+        import pytest
+        from pytest_llmeval import ProviderError
+
+        def test_ask(llm):
+            with pytest.raises(ProviderError):
+                llm.complete("Hi")
+            assert llm.complete("Hello").served_by == "other"
+    """)
+    fail_first(safe)
+    other_server.failures += [503] * 3
+    safe.outcomes(models="safe", passed=1)
+
+
+def test_an_answer_between_failures_keeps_the_circuit_closed(safe: Project) -> None:
+    add(safe, "circuit_breaker = { failures = 2, cooldown = 600 }")
+    safe.write("def test_ask(llm):\n    print([llm.complete(f'Question {n}').served_by for n in range(6)])\n")
+    safe.server.failures += [*[503] * 3, 0] * 3
+    safe.outcomes(models="safe", passed=1)
+    (test,) = safe.records().tests
+    assert [call.served_by for call in test.calls] == ["other", "chat"] * 3
