@@ -55,3 +55,13 @@ class Case:
 
     def __str__(self) -> str:
         return f"case {self.id} ({self.source})" if self.source else f"case {self.id}"
+
+
+def complexity_of(case: Case) -> str | None:
+    """Return how a case is labelled for routers, in its field ``complexity``; None if it is not.
+
+    >>> complexity_of(Case(id="a", input="Hi", extra={"complexity": "Simple"}))
+    'simple'
+    """
+    label = str(case.extra.get("complexity", "")).strip().lower()
+    return label if label in ("simple", "complex") else None

@@ -8,8 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pytest_llmeval.candidates import Candidate, is_unpinned
-from pytest_llmeval.cases import Case
+from pytest_llmeval.candidates import Candidate, unpinned_of
+from pytest_llmeval.cases import Case, complexity_of
 from pytest_llmeval.cassettes.redact import SecretScanner
 from pytest_llmeval.client import LLM
 from pytest_llmeval.datasets import Source, load_cases
@@ -73,6 +73,7 @@ def evaluate(
     if not candidates:
         raise ConfigError("evaluate: no model was named. Write for example evaluate('openai:gpt-4o-mini', ...).")
     paces = Paces(concurrency, settings.concurrency, {*roster.names, *settings.models})
+    roster.pace_of = paces.of
     prompts = Prompts(PromptFiles(root), root)
     check_questions(loaded, request, prompts, declared=True, name="evaluate")
     header = new_header(root, mode="live")
@@ -85,7 +86,7 @@ def evaluate(
             tests += _tests(llm, loaded, judge_fn)
     finally:
         roster.close()
-    unpinned = {each.name: each.model for each in candidates if is_unpinned(each)}
+    unpinned = {each.name: ids for each in candidates if (ids := unpinned_of(each)) is not None}
     run = Run([each.name for each in candidates], "live", tests, unpinned)
     known = {each.name: candidate_info(each) for each in candidates}
     return with_provenance(
@@ -104,7 +105,7 @@ def _tests(llm: LLM, cases: Iterable[Case], judge: Judge) -> Iterable[TestRecord
 
 def _test(llm: LLM, case: Case, judge: Judge, mask: Callable[[str], str]) -> TestRecord:
     candidate: Candidate = llm.candidate
-    log = TestLog(llm.name, candidate.model if is_unpinned(candidate) else None)
+    log = TestLog(llm.name, unpinned_of(candidate))
     outcome, message = "passed", None
     with running_log.bound(log):
         try:
@@ -118,6 +119,7 @@ def _test(llm: LLM, case: Case, judge: Judge, mask: Callable[[str], str]) -> Tes
             outcome, message = "failed", mask(f"{type(exc).__name__}: {exc}")
     record = log.record(f"evaluate::case[{llm.name}-{case.id}]", outcome, message=message)
     record.case, record.tags, record.weight = case.id, list(case.tags), case.weight
+    record.complexity = complexity_of(case)
     return record
 
 

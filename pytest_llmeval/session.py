@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from pytest_llmeval.asked import expected_digest
 from pytest_llmeval.candidates import Candidate, refuse_unpinned, unpinned_of
+from pytest_llmeval.cases import complexity_of
 from pytest_llmeval.cassettes import transport, triggers
 from pytest_llmeval.cassettes.engine import Engine
 from pytest_llmeval.cassettes.logs import masked_logs
@@ -330,8 +331,7 @@ class EvalSession:
         record.task = test.task
         if test.case is not None:
             record.case, record.tags, record.weight = test.case.id, list(test.case.tags), test.case.weight
-            label = str(test.case.extra.get("complexity", "")).strip().lower()
-            record.complexity = label if label in ("simple", "complex") else None
+            record.complexity = complexity_of(test.case)
             record.expected = expected_digest(test.case.expected)
         record.source = test.source
         if test.sample is not None:

@@ -127,3 +127,14 @@ def test_no_more_is_in_flight_than_was_asked_for(chat_server: ChatServer, projec
     chat_server.delay = 0.05
     evaluate("chat", [f"question {number}" for number in range(12)], lambda reply, case: True, concurrency=3)
     assert 1 < chat_server.peak <= 3
+
+
+def test_a_candidate_that_is_made_of_others_is_asked_as_under_pytest(project: Project, here: Path) -> None:
+    project.add_model("other", 'model = "openai:gpt-4o"\nprices = "free"')
+    project.add_settings('[tool.llmeval.models.safe]\nfallback = ["chat", "other"]')
+    project.server.failures += [503] * 3
+    case = {**CASES[0], "complexity": "complex"}
+    run = evaluate("safe", [case], lambda reply, case: reply.served_by == "other")
+    (test,) = run.tests
+    assert (test.outcome, test.complexity) == ("passed", "complex")
+    assert [part.why for part in test.calls[0].calls] == ["server", None]
