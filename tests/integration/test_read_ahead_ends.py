@@ -214,7 +214,8 @@ def test_a_test_that_asks_for_more_goes_on_after_a_kill(project: Project) -> Non
         def test_case(llm_reply, llm_case, llm):
             llm.complete(f"more {llm_case.id}")
             if os.environ.get("DIE"):
-                while len(list(pathlib.Path().rglob("*.yaml"))) < 3:
+                until = time.monotonic() + 20
+                while len(list(pathlib.Path().rglob("*.yaml"))) < 3 and time.monotonic() < until:
                     time.sleep(0.01)
                 os._exit(1)
             llm.complete(f"last {llm_case.id}")
