@@ -6,6 +6,7 @@ import gc
 import os
 import subprocess
 import sys
+import warnings
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from importlib import import_module
@@ -118,7 +119,10 @@ class Project:
         blocked = [f"-pno:{name}" for name in without]
         # What an earlier test left is finalized here. Where that happens while pytest parses a file, and a finalizer's
         # warning is formatted, which parses as well, Python 3.11 ends with "AST constructor recursion depth mismatch".
-        gc.collect()
+        with warnings.catch_warnings():
+            # Clients that the code of earlier tests left open.
+            warnings.simplefilter("ignore", ResourceWarning)
+            gc.collect()
         return self._pytester.runpytest_inprocess(*blocked, *chosen, *args, plugins=[self._runs])
 
     def run_in_new_process(self, *args: str | Path, models: str | None = "chat") -> pytest.RunResult:
