@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 MARKERS = (
     "llm_models(*names): candidates of this test, instead of --llm-models",
     "llm_cases(source, **request): cases of this test, a file, a list or a function; what is asked for each (prompt, "
@@ -16,3 +18,23 @@ MARKERS = (
     "llm_cassette(ignore=[]): record and replay what this test asks, though it takes no fixture of pytest-llmeval; "
     "ignore: parts of its requests that make no difference",
 )
+
+#: Those that say how often a test runs: on one of its parameters, they come when that is settled.
+OF_FUNCTIONS = {"llm_cases", "llm_models", "llm_repeat"}
+
+
+def misplaced(test: Any) -> str:
+    """Return what to say of a marker that a single parameter of a test has, and that would be passed over in silence.
+
+    Args:
+        test: A test function of pytest, before it is parametrized.
+    """
+    # Parameters that are made one by one as they are asked for are not to be used up here.
+    given = [values for marker in test.iter_markers("parametrize") for values in marker.args[1:2]]
+    values = [value for each in given if isinstance(each, list | tuple) for value in each]
+    marks = [mark.name for value in values for mark in getattr(value, "marks", ())]
+    found = next((name for name in marks if name in OF_FUNCTIONS), "")
+    return found and (
+        f"{test.nodeid}: {found} stands on a single parameter, where it comes too late: it says how often the test "
+        "runs. Put it on the test, or give what differs a test of its own."
+    )

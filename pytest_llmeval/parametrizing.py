@@ -28,27 +28,6 @@ ACTIVE = {
     *("trio", "vcr", "xdist_group"),
 }
 
-#: Markers that say how often a test runs: on one of its parameters, they come when that is settled.
-OF_FUNCTIONS = {MARKER, "llm_models", "llm_repeat"}
-
-
-def refuse_marks(test: Any) -> None:
-    """Refuse markers that a single parameter of a test has: they would be passed over in silence.
-
-    Raises:
-        pytest.Collector.CollectError: There is one.
-    """
-    # Parameters that are made one by one as they are asked for are not to be used up here.
-    given = [values for marker in test.iter_markers("parametrize") for values in marker.args[1:2]]
-    values = [value for each in given if isinstance(each, list | tuple) for value in each]
-    marks = [mark.name for value in values for mark in getattr(value, "marks", ())]
-    found = next((name for name in marks if name in OF_FUNCTIONS), None)
-    if found is not None:
-        raise pytest.Collector.CollectError(
-            f"{test.nodeid}: {found} stands on a single parameter, where it comes too late: it says how often the test "
-            "runs. Put it on the test, or give what differs a test of its own."
-        )
-
 
 class Loaded:
     """What was loaded for the tests of a session: datasets, the parameters made of them, prompts."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NoReturn
 import pytest
 
 from pytest_llmeval.errors import ConfigError, LLMEvalError
-from pytest_llmeval.markers import MARKERS
+from pytest_llmeval.markers import MARKERS, misplaced
 from pytest_llmeval.options import Options, add_options, read_options
 
 if TYPE_CHECKING:
@@ -108,10 +108,8 @@ def _run_per_candidate(metafunc: pytest.Metafunc) -> bool:
             # The session keeps secrets out of the ids of parameters.
             _candidates(metafunc.config, (), pytest.Collector.CollectError)
         return False
-    if metafunc.definition.get_closest_marker("parametrize"):
-        from pytest_llmeval.parametrizing import refuse_marks
-
-        refuse_marks(metafunc.definition)
+    if message := misplaced(metafunc.definition):
+        raise pytest.Collector.CollectError(message)
     marker = metafunc.definition.get_closest_marker("llm_models")
     try:
         names = tuple(marker.args) if marker else _session(metafunc.config).names_for(metafunc.definition)
