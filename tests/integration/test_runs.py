@@ -76,6 +76,7 @@ def test_a_run_is_kept_under_its_name_line_by_line_as_the_schema_has_it(project:
         "parameters": {"seed": 1},
         "prices": "free",
         "structured_output": "auto",
+        "members": [],
         "private": True,
         "context": None,
     }
