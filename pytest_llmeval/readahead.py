@@ -297,10 +297,13 @@ class ReadAhead:
     def _keep(self) -> None:
         """Record one answer after the other, and let its test have it then: the body of a thread."""
         while (job := self._answered.get()) is not None:
-            # What goes wrong here is told at the end of the test, when the recording is written again.
-            with contextlib.suppress(CassetteError):
-                if job.error is None:
-                    job.test.cassette.flush(whole=job.whole)
+            try:
+                # What the disk refuses is told at the end of the test, when the recording is written again.
+                with contextlib.suppress(CassetteError):
+                    if job.error is None:
+                        job.test.cassette.flush(whole=job.whole)
+            except BaseException as exc:  # a redaction hook's fault, say: for the test, as without this all would wait
+                job.error = exc
             with self._work:
                 job.asking = False
                 self._unwritten -= 1
@@ -373,6 +376,6 @@ def goes_out(cassette: Cassette) -> bool:
 
 def close(job: Job) -> None:
     """End the recording of a test that does not do so itself."""
-    # Nobody is left to be told, and the next run will be.
-    with contextlib.suppress(CassetteError):
+    # Whatever it is, nobody is left to be told, and the next run will be; the thread that does this has others to end.
+    with contextlib.suppress(Exception):
         job.test.cassette.close(interrupted=not job.whole)

@@ -237,6 +237,34 @@ def test_a_test_that_asks_for_more_goes_on_after_a_kill(project: Project) -> Non
     project.outcomes(passed=3)
 
 
+def test_a_fault_while_an_answer_is_written_is_its_tests_and_holds_up_no_other(project: Project) -> None:
+    write_cases(project, "pass")
+    project.write(
+        """
+        from pytest_llmeval.cassettes import disk
+
+        put = disk.put
+
+        def broken(path, *args, **kwargs):
+            if "q2]" in path.name:
+                raise RuntimeError("nobody thought of this")
+            put(path, *args, **kwargs)
+
+        disk.put = broken
+        """,
+        "conftest.py",
+    )
+    process = project.start(f"--llm-concurrency={N}")
+    try:
+        output = process.communicate(timeout=60)[0].decode()
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+    assert "nobody thought of this" in output
+    assert "29 passed" in output
+    assert cassettes(project) == {f"q{n}" for n in range(30) if n != 2}
+
+
 def test_a_recording_is_written_once_where_nothing_is_added(project: Project) -> None:
     project.write(
         """
