@@ -179,6 +179,12 @@ def chat_server() -> Iterator[ChatServer]:
 
 
 @pytest.fixture
+def other_server() -> Iterator[ChatServer]:
+    with ChatServer(count=True) as running:
+        yield running
+
+
+@pytest.fixture
 def project(pytester: pytest.Pytester, chat_server: ChatServer) -> Project:
     return Project(pytester, chat_server)
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.integration.test_examples import BLOCKED, copy_examples
+from tests.integration.test_examples import BLOCKED, copy_examples, run_as_ci
 
 #: What the models answered to the tickets without the four examples that the prompt had.
 WORSE = Path(__file__).with_name("worse_prompt")
@@ -32,18 +29,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(folder: Path, *arguments: str, module: str = "pytest") -> str:
-    unwanted = re.compile(r".*(_API_KEY|_AUTH_TOKEN|_BASE_URL)|PYTEST_.*|COV_.*")
-    environ = {name: value for name, value in os.environ.items() if not unwanted.fullmatch(name)}
-    environ |= {"CI": "1", "COLUMNS": "200", "PYTHONUTF8": "1"}
-    done = subprocess.run(
-        [sys.executable, "-m", module, *(BLOCKED if module == "pytest" else []), *arguments],
-        cwd=folder,
-        env=environ,
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        check=False,
-    )
+    done = run_as_ci(folder, "-m", module, *(BLOCKED if module == "pytest" else []), *arguments, columns=200)
     assert done.returncode in (0, 1), done.stdout + done.stderr
     return " ".join(done.stdout.split())
 

@@ -71,20 +71,25 @@ def copy_examples(folder: Path) -> Path:
     return copy
 
 
-def replay(copy: Path, *args: str, what: str = "examples") -> Replay:
-    """Run `pytest examples`, or a part of them, from the folder above, as CI would."""
+def run_as_ci(folder: Path, *arguments: str, columns: int = 120) -> subprocess.CompletedProcess[str]:
+    """Run Python as CI would: no keys, no settings of the shell."""
     unwanted = re.compile(r".*(_API_KEY|_AUTH_TOKEN|_BASE_URL)|PYTEST_.*|COV_.*")
     environ = {name: value for name, value in os.environ.items() if not unwanted.fullmatch(name)}
-    environ |= {"CI": "1", "COLUMNS": "120", "PYTHONUTF8": "1"}
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", *BLOCKED, what, *args],
-        cwd=copy.parent,
+    environ |= {"CI": "1", "COLUMNS": str(columns), "PYTHONUTF8": "1"}
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=folder,
         env=environ,
         capture_output=True,
         text=True,
         encoding="utf-8",
         check=False,
     )
+
+
+def replay(copy: Path, *args: str, what: str = "examples") -> Replay:
+    """Run `pytest examples`, or a part of them, from the folder above, as CI would."""
+    done = run_as_ci(copy.parent, "-m", "pytest", *BLOCKED, what, *args)
     kept = copy / "run.json"
     records = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else []
     return Replay(done.returncode, done.stdout + done.stderr, records)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from decimal import Decimal
 
 import pytest
@@ -32,12 +31,6 @@ def test_case(llm_reply, llm_case):
     assert llm_reply.json()["echo"] == llm_case.input
 """
 PRICES = "prices = { input = 2.0, output = 20.0 }"
-
-
-@pytest.fixture
-def other_server() -> Iterator[ChatServer]:
-    with ChatServer(count=True) as running:
-        yield running
 
 
 @pytest.fixture

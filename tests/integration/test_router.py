@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -28,12 +27,6 @@ def test_case(llm_reply, llm_case):
     assert llm_reply.json()["echo"] == llm_case.input
 """
 SCHEMA = '{"type": "object", "required": ["name"]}'
-
-
-@pytest.fixture
-def other_server() -> Iterator[ChatServer]:
-    with ChatServer(count=True) as running:
-        yield running
 
 
 @pytest.fixture

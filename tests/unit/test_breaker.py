@@ -3,14 +3,7 @@ from __future__ import annotations
 import pytest
 
 from pytest_llmeval.breaker import CircuitBreaker
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.clock import Clock
 
 
 @pytest.fixture
@@ -42,19 +35,19 @@ def test_an_answer_ends_a_row(breaker: CircuitBreaker) -> None:
 def test_after_the_cool_down_one_request_tries(breaker: CircuitBreaker, clock: Clock) -> None:
     for _ in range(3):
         breaker.failed()
-    clock.now = 10.0
+    clock.now += 10
     assert [breaker.allows() for _ in range(3)] == [True, False, False]
 
 
 def test_what_that_request_finds_decides(breaker: CircuitBreaker, clock: Clock) -> None:
     for _ in range(3):
         breaker.failed()
-    clock.now = 10.0
+    clock.now += 10
     assert breaker.allows()
     breaker.failed()
-    clock.now = 19.0
+    clock.now += 9
     assert not breaker.allows()
-    clock.now = 20.0
+    clock.now += 1
     assert breaker.allows()
     breaker.succeeded()
     assert [breaker.allows() for _ in range(3)] == [True, True, True]
@@ -63,9 +56,9 @@ def test_what_that_request_finds_decides(breaker: CircuitBreaker, clock: Clock) 
 def test_a_request_that_never_ends_does_not_keep_it_open(breaker: CircuitBreaker, clock: Clock) -> None:
     for _ in range(3):
         breaker.failed()
-    clock.now = 10.0
+    clock.now += 10
     assert breaker.allows()
-    clock.now = 20.0
+    clock.now += 10
     assert breaker.allows()
 
 

@@ -20,14 +20,7 @@ from pytest_llmeval.pacing import (
     patience,
     retry_after,
 )
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.clock import Clock
 
 
 @pytest.fixture
