@@ -264,7 +264,7 @@ class BreakEven:
 def break_even(
     *,
     requests: int,
-    tokens_per_request: int,
+    tokens_per_request: int | Decimal,
     blended_price: Decimal,
     gpu_month: Decimal,
     tokens_per_second: float,
@@ -303,10 +303,14 @@ def break_even(
             raise ValueError(f"{name} is {value}; it must be greater than 0")
     if utilization > 1:
         raise ValueError(f"utilization is {utilization}; it must be at most 1")
-    per_gpu = tokens_per_second * utilization * SECONDS_PER_MONTH / tokens_per_request
+    per_gpu = tokens_per_second * utilization * SECONDS_PER_MONTH / float(tokens_per_request)
     each = blended_price * tokens_per_request / MILLION
     gpus = max(1, math.ceil(requests / per_gpu))
     return BreakEven(gpus, each * requests, gpus * gpu_month, _crossover(per_gpu, each, gpu_month))
+
+
+#: How many numbers of GPUs are looked at one by one for the crossover.
+MOST_LOOKED_AT = 10_000
 
 
 def _crossover(per_gpu: float, each: Decimal, gpu_month: Decimal) -> int | None:
@@ -316,14 +320,16 @@ def _crossover(per_gpu: float, each: Decimal, gpu_month: Decimal) -> int | None:
         return None
     # With fewer, one GPU more is dearer than the API right behind their limit, as the condition below has it.
     margin = Decimal(str(per_gpu)) * each - gpu_month
-    gpus = max(1, math.ceil((gpu_month - each) / margin))
-    while True:
+    first = max(1, math.ceil((gpu_month - each) / margin))
+    # So many are enough for sure; where the two cost nearly the same, there is no looking at all fewer ones.
+    enough = math.ceil(max(gpu_month, 2 * each) / margin) + 1
+    for gpus in (*range(first, min(enough, first + MOST_LOOKED_AT)), enough):
         volume = math.ceil(gpus * gpu_month / each)
         # With one GPU more, right behind the limit of these, the API must cost no less either.
         limit = math.floor(gpus * per_gpu)
         if volume <= limit and (limit + 1) * each >= (gpus + 1) * gpu_month:
-            return max(volume, math.floor((gpus - 1) * per_gpu) + 1)
-        gpus += 1
+            return int(max(volume, math.floor((gpus - 1) * per_gpu) + 1))
+    return None
 
 
 def cheapest(models: Sequence[Model], tokens_in: int, tokens_out: int) -> list[tuple[Model, Decimal]]:

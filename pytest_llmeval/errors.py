@@ -79,6 +79,20 @@ class ProviderError(LLMEvalError):
         self.final = final
         self.tries: Sequence[Any] = ()
 
+    @property
+    def brief(self) -> str:
+        """What happened, without the server's own words."""
+        return brief(self.candidate, self.kind)
+
+
+def brief(candidate: str, kind: str) -> str:
+    """Say what happened to a call, without the server's own words.
+
+    >>> brief("small", "rate_limit")
+    'small: too many requests (429)'
+    """
+    return f"{candidate}: {ERROR_KINDS.get(kind, kind)}"
+
 
 ERROR_KINDS = {
     "auth": "the key is missing or was refused",

@@ -65,8 +65,8 @@ class RouterSettings(BaseModel):
     def _compiles(cls, value: str | None) -> str | None:
         try:
             re.compile(value or "")
-        except re.error as exc:
-            raise ValueError(f"is no regular expression: {exc}") from None
+        except (re.error, OverflowError, RecursionError) as exc:
+            raise ValueError(f"is no regular expression that can be used: {exc}") from None
         return value
 
 
@@ -103,8 +103,8 @@ def mix_faults(data: Any) -> Iterator[tuple[list[str], str]]:
             yield from _badly_made(path, entry, kinds[0])
     for circle in _circles(entries):
         yield ["models", circle[0]], f"made of itself: {' -> '.join([*circle, circle[0]])}"
-    for name in entries:
-        if (deep := _depth(name, entries)) > DEEPEST:
+    for name, deep in _depths(entries).items():
+        if deep > DEEPEST:
             yield ["models", name], f"candidates within candidates, {deep} deep; at most {DEEPEST}"
 
 
@@ -138,26 +138,33 @@ def _badly_made(path: list[str], entry: Mapping[str, Any], kind: str) -> Iterato
 
 
 def _circles(entries: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
-    """Return each circle once, from the name in it that comes first."""
-    found: dict[frozenset[str], list[str]] = {}
+    """Return circles, each from the name in it that comes first: one for each name that leads back."""
+    found: list[list[str]] = []
+    walked: set[str] = set()
 
     def walk(name: str, above: list[str]) -> None:
         if name in above:
-            circle = above[above.index(name) :]
-            found.setdefault(frozenset(circle), circle)
-        elif name in entries:
+            found.append(above[above.index(name) :])
+        elif name in entries and name not in walked:
+            walked.add(name)
             for member in members_of(entries[name]):
                 walk(member, [*above, name])
 
     for name in entries:
-        if not any(name in circle for circle in found):
-            walk(name, [])
-    return list(found.values())
+        walk(name, [])
+    return found
 
 
-def _depth(name: str, entries: Mapping[str, Mapping[str, Any]], above: tuple[str, ...] = ()) -> int:
-    """Return how many mixes are within each other, counting this one."""
-    members = members_of(entries.get(name, {}))
-    if not members or name in above:
-        return 0
-    return 1 + max(_depth(member, entries, (*above, name)) for member in members)
+def _depths(entries: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
+    """Return for each name how many mixes are within each other, counting itself."""
+    found: dict[str, int] = {}
+
+    def depth(name: str) -> int:
+        if name not in found:
+            # What comes back here is a circle, which is told of apart.
+            found[name] = 0
+            members = members_of(entries.get(name, {}))
+            found[name] = 1 + max(map(depth, members)) if members else 0
+        return found[name]
+
+    return {name: depth(name) for name in entries}

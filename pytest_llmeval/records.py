@@ -136,32 +136,39 @@ class Call:
         )
         if response.tries:
             call.served_by, call.route = response.served_by, response.route
-            call.calls = [cls.from_try(tried) for tried in response.tries]
+            call.calls = [cls.from_try(tried, brief=True) for tried in response.tries]
         return call
 
     @classmethod
-    def from_error(cls, candidate: str, error: ProviderError, cost: Cost) -> Call:
-        """Note a call that got no answer. `cost` is what such a call costs the candidate when nothing was answered."""
+    def from_error(cls, candidate: str, error: ProviderError, cost: Cost, *, brief: bool = False) -> Call:
+        """Note a call that got no answer.
+
+        Args:
+            candidate: Who was asked.
+            error: Why there is none.
+            cost: What such a call costs the candidate when nothing was answered.
+            brief: Whether another candidate has answered instead: then a recording knows the error's kind alone.
+        """
         return cls(
             candidate=candidate,
-            error=str(error),
+            error=error.brief if brief else str(error),
             error_kind=error.kind,
             retries=error.retries,
             cost=None if cost.amount is None else str(cost.amount),
             cost_status=cost.status,
             cost_source=cost.source,
-            calls=[cls.from_try(tried) for tried in error.tries],
+            calls=[cls.from_try(tried, brief=brief) for tried in error.tries],
         )
 
     @classmethod
-    def from_try(cls, tried: Try) -> Call:
-        """Copy out of a `Try` what a record keeps."""
+    def from_try(cls, tried: Try, *, brief: bool = False) -> Call:
+        """Copy out of a `Try` what a record keeps; see `from_error`."""
         if tried.response is not None:
             call = cls.from_response(tried.response)
             call.candidate = tried.candidate
         else:
             error = tried.error or ProviderError("", candidate=tried.candidate, kind="unknown")
-            call = cls.from_error(tried.candidate, error, tried.cost)
+            call = cls.from_error(tried.candidate, error, tried.cost, brief=brief)
         call.latency_ms, call.role, call.why = tried.latency_ms, tried.role, tried.why
         return call
 

@@ -6,6 +6,7 @@ values, for notebooks too.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -31,7 +32,7 @@ TASKS = {
 LONG_CONTEXT = 200_000
 CRITICAL_MS = 2_000
 CHEAP = Decimal("0.005")
-MOST_CANDIDATES = 3
+FEWEST_CANDIDATES, MOST_CANDIDATES = 2, 3
 #: What no published figure tells.
 TESTED = ("min_quality_score", "output_format", "availability")
 
@@ -90,7 +91,7 @@ class Shortlist:
     @property
     def option(self) -> str:
         """The candidates as an option of pytest."""
-        return f"--llm-models={','.join(choice.model.id for choice in self.choices)}"
+        return shlex.quote(f"--llm-models={','.join(choice.model.id for choice in self.choices)}")
 
 
 def shortlist(
@@ -134,14 +135,16 @@ def shortlist(
     others = _others(steps, at, by_name, task)
     # Whoever is fine with an API is not sent to buy machines.
     hostings = {each.model.hosting for each in first}
-    fitting = [
+    taken = {name for each in (*first, *left_out) for name in (each.model.name, each.model.id)}
+    rest = [
         each
         for each in (judged(name, why) for name, why in others.items())
-        if not each.doubts and (each.model.own or each.model.hosting in hostings)
+        if (each.model.own or each.model.hosting in hostings) and taken.isdisjoint({each.model.name, each.model.id})
     ]
-    taken = {each.model.name for each in (*first, *left_out)}
-    rest = [each for each in fitting if each.model.name not in taken]
-    return Shortlist(tuple(steps), tuple([*first, *rest][:MOST_CANDIDATES]), tuple(left_out))
+    choices = [*first, *(each for each in rest if not each.doubts)][:MOST_CANDIDATES]
+    # One alone is nothing to compare: rather one of which there are doubts, which are told.
+    choices += [each for each in rest if each.doubts][: max(0, FEWEST_CANDIDATES - len(choices))]
+    return Shortlist(tuple(steps), tuple(choices), tuple(left_out))
 
 
 def _answered(tree: Iterable[tuple[Step, bool]]) -> list[Step]:
@@ -207,7 +210,9 @@ def _doubts(model: Model, cost: Decimal | None, requirements: Requirements, toke
     if context is not None and model.context is not None and model.context < context:
         yield f"context {model.context:,} < {context:,} tokens"
     limit = requirements.max_cost_per_request
-    if limit is not None and cost is not None and cost > limit:
+    if limit is not None and cost is None:
+        yield "nobody knows its price"
+    elif limit is not None and cost is not None and cost > limit:
         yield f"{format_usd(cost)} a request > {format_usd(limit)}"
     seconds, most = model.seconds(tokens_out), requirements.max_latency_ms
     if seconds is not None and most is not None and seconds[1] * 1000 > most:

@@ -219,7 +219,9 @@ def cascade(found: Outcomes, first: str, second: str, escalates: Rule, name: str
         if escalates(one):
             escalated += 1
             ms = None if one.ms is None or other.ms is None else one.ms + other.ms
-            outcomes[key] = replace(other, cost=one.cost + other.cost, ms=ms)
+            # As it is where a cascade runs: if the other gives no answer, the one there is serves.
+            served = one if one.answered and not other.answered else other
+            outcomes[key] = replace(served, cost=one.cost + other.cost, ms=ms)
     return Mix(name or f"{first}, then {second}", "cascade", (first, second), outcomes, escalated / max(1, len(found)))
 
 
@@ -289,12 +291,16 @@ def all_mixes(
     for one, other in pairs:
         mixes.append(cascade(found, one, other, lambda outcome: outcome.fails))
         for text, check in (checks or {}).items():
-            mixes.append(cascade(found, one, other, check, f"{one}, then {other} if {text}"))
+            mixes.append(cascade(found, one, other, _fails_or(check), f"{one}, then {other} if {text}"))
         for text, rule in _rules(found, one):
             name = f"{other} if {text}, else {one}"
             mixes.append(route(found, one, other, rule, name, cost=routing_cost, ms=routing_ms))
         mixes.append(perfect(found, one, other))
     return [mix for mix in mixes if mix.kind == "alone" or 0 < mix.second < 1]
+
+
+def _fails_or(check: Rule) -> Rule:
+    return lambda outcome: outcome.fails or check(outcome)
 
 
 def _rules(found: Outcomes, usual: str) -> Iterator[tuple[str, Rule]]:

@@ -11,7 +11,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from pytest_llmeval.cassettes.format import Interaction, readable
+from pytest_llmeval.cassettes.format import Interaction, number, readable
 from pytest_llmeval.cassettes.matching import scrub_uri
 
 if TYPE_CHECKING:
@@ -27,10 +27,11 @@ KEY = "instead_of"
 class Failure:
     """Why a candidate was passed over.
 
+    What a server said is not kept: it may repeat what a redaction hook took out of the request.
+
     Attributes:
         candidate: Its name.
         kind: One of `errors.ERROR_KINDS`, or ``circuit_open``: it had failed so often that it was not asked.
-        message: What was told.
         status: HTTP status, if an answer came at all.
         retries: How often the SDK had tried again.
         latency_ms: What that took.
@@ -39,7 +40,6 @@ class Failure:
 
     candidate: str
     kind: str
-    message: str = ""
     status: int | None = None
     retries: int = 0
     latency_ms: float | None = None
@@ -87,19 +87,23 @@ def passed_over(interactions: Iterable[Interaction]) -> list[PassedOver]:
 
 
 def _read(told: dict[str, Any], carrier: Interaction) -> PassedOver | None:
-    values = {name: told[name] for name in Failure.__slots__ if name in told}
-    place, kind = told.get("place", 0), str(told.get("type") or "")
-    asked = [told.get(name) for name in ("method", "uri", "body")]
-    if not isinstance(place, int) or not {"candidate", "kind"} <= values.keys():
+    if not all(isinstance(told.get(name), str) for name in ("candidate", "kind", "method", "uri", "body")):
         return None
-    if not all(isinstance(text, str) for text in asked):
+    place, retries, status, kind = told.get("place", 0), told.get("retries", 0), told.get("status"), told.get("type")
+    if not _is_count(place) or not _is_count(retries) or not (status is None or _is_count(status)):
         return None
-    method, uri, body = map(str, asked)
-    headers = {"content-type": [kind]} if kind else {}
-    over = PassedOver(method, uri, body.encode("utf-8", "surrogatepass"), headers, 0, "", {}, b"")
-    over.failure, over.place, over.carrier = Failure(**values), place, carrier
+    headers = {"content-type": [kind]} if isinstance(kind, str) else {}
+    body = told["body"].encode("utf-8", "surrogatepass")
+    over = PassedOver(told["method"], told["uri"], body, headers, 0, "", {}, b"")
+    latency_ms, unbilled = number(told.get("latency_ms")), told.get("unbilled") is True
+    over.failure = Failure(told["candidate"], told["kind"], status, retries, latency_ms, unbilled=unbilled)
+    over.place, over.carrier = place, carrier
     over.meta = {name: carrier.meta[name] for name in ("recorded_at",) if name in carrier.meta}
     return over
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 class NotAskedError(BaseException):

@@ -9,7 +9,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pytest_llmeval.cassettes import redact, sse
-from pytest_llmeval.cassettes.format import Interaction, header
+from pytest_llmeval.cassettes.format import Interaction, header, number
 from pytest_llmeval.cassettes.keeping import unusable
 from pytest_llmeval.cassettes.matching import HTTPRequest, scrub_uri
 from pytest_llmeval.response import Timing
@@ -142,16 +142,12 @@ def recorded_timing(interaction: Interaction) -> Timing:
     """Return how long a recorded answer took when it was recorded."""
     meta, when = interaction.meta, interaction.recorded_at
     return Timing(
-        headers_ms=_number(meta.get("headers_ms")),
-        latency_ms=_number(meta.get("latency_ms")),
+        headers_ms=number(meta.get("headers_ms")),
+        latency_ms=number(meta.get("latency_ms")),
         retries=meta["retries"] if isinstance(meta.get("retries"), int) else 0,
         replayed=True,
         recorded_at=when.isoformat(timespec="seconds").replace("+00:00", "Z") if when else None,
     )
-
-
-def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def _offset_of(position: int, chunks: list[tuple[float, int]]) -> float | None:

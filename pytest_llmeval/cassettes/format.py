@@ -103,6 +103,11 @@ def header(headers: dict[str, list[str]], name: str) -> str:
     return ""
 
 
+def number(value: Any) -> float | None:
+    """Return a number that was recorded; None for what is none."""
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
 # YAML takes these for line breaks, or refuses them, so that a text with one would not come back as it was.
 NOT_IN_YAML = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff\ufeff]")
 

@@ -133,10 +133,11 @@ def _measured(arguments: argparse.Namespace) -> dict[str, tuple[Any, str]]:
     found: dict[str, tuple[Any, str]] = {}
     if arguments.api is not None:
         api = measured[candidate_in(run, arguments.api)]
-        tokens = None if api.tokens is None else max(1, round(api.tokens))
-        found["tokens_per_request"] = tokens, f"{api.name}: {tokens} tokens a request, mean of {api.answers:,} answers"
-        price = None if api.blended is None else round(api.blended, 4)
-        found["blended_price"] = price, f"{api.name}: ${price} for 1M tokens, as measured"
+        # Rounded in the text alone: a run must cost the same here as in `llmeval monthly`.
+        tokens, price = api.tokens or None, api.blended
+        text = f"{api.name}: {tokens or 0:,.1f} tokens a request, mean of {api.answers:,} answers"
+        found["tokens_per_request"] = tokens, text
+        found["blended_price"] = price, f"{api.name}: ${price or 0:.4f} for 1M tokens, as measured"
     if arguments.own is not None:
         own = measured[candidate_in(run, arguments.own)]
         speed = own.tokens_per_second and round(own.tokens_per_second, 1)

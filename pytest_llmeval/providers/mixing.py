@@ -18,11 +18,10 @@ from pytest_llmeval.candidates import Candidate
 from pytest_llmeval.cassettes import detours
 from pytest_llmeval.cassettes.detours import Detour, Failure, NotAskedError
 from pytest_llmeval.cassettes.store import running_cassette
-from pytest_llmeval.errors import ProviderError
+from pytest_llmeval.errors import ProviderError, brief
 from pytest_llmeval.pacing import Pace, PacedCall, paced
 from pytest_llmeval.prices import is_unbilled
 from pytest_llmeval.providers.base import Provider, Request
-from pytest_llmeval.providers.sdk import SDKProvider
 from pytest_llmeval.response import Cost, Response, Try, Usage
 from pytest_llmeval.tariffs import UNBILLED, Tariff, cost_together
 
@@ -184,10 +183,9 @@ class _Course:
 
     @property
     def unasked(self) -> bool:
-        """Whether the member is skipped, and its request cannot be looked at unsent."""
+        """Whether the member is skipped, and its request need not be looked at unsent."""
         # A recording has to know which request was skipped, or a replay would not know to skip it.
-        looked_at = running_cassette.get() is not None and isinstance(self._ask.member.provider, SDKProvider)
-        return self._ask.skip and not looked_at
+        return self._ask.skip and running_cassette.get() is None
 
     @contextmanager
     def begun(self) -> Iterator[None]:
@@ -247,9 +245,7 @@ class _Course:
 
     def _failed(self, error: ProviderError, latency_ms: float) -> Try:
         unbilled = is_unbilled(error)
-        told = Failure(
-            error.candidate, error.kind, str(error), error.status, error.retries, latency_ms, unbilled=unbilled
-        )
+        told = Failure(error.candidate, error.kind, error.status, error.retries, latency_ms, unbilled=unbilled)
         self._detour.failed(told)
         return self._try(error, latency_ms, unbilled=unbilled)
 
@@ -266,9 +262,8 @@ class _Course:
 
 
 def _replayed(told: Failure) -> ProviderError:
-    return ProviderError(
-        told.message, candidate=told.candidate, kind=told.kind, status=told.status, retries=told.retries
-    )
+    text = brief(told.candidate, told.kind)
+    return ProviderError(text, candidate=told.candidate, kind=told.kind, status=told.status, retries=told.retries)
 
 
 def mixed(served: Try, tries: Sequence[Try]) -> Response:

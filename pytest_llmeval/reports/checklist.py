@@ -200,6 +200,8 @@ def _monitoring(run: Run, rows: Sequence[CandidateSummary]) -> Told:
 
 def _rate_limits(calls: Sequence[Call]) -> Told:
     line = "rate limits with back-off"
+    # Of a candidate that is made of others, each of these.
+    calls = [leaf for call in calls for leaf in call.leaves]
     refused, retries = sum(call.error_kind == "rate_limit" for call in calls), sum(call.retries for call in calls)
     if refused:
         return line, "no", f"{refused:,} calls were given up after a 429"

@@ -77,7 +77,7 @@ def _chunks(columns: Sequence[Column], size: int = 3) -> Iterator[Sequence[Colum
 def _less(cost: Decimal | None, known: Sequence[Decimal]) -> str:
     if cost is None or len(known) < 2 or not max(known) or cost == max(known):
         return "-"
-    return format_share(round(max(known) - cost, 9), max(known))
+    return format_share(max(known) - cost, max(known))
 
 
 def strategy_json(strategy: Strategy, requests: int, volumes: Sequence[int]) -> dict[str, Any]:
@@ -100,7 +100,9 @@ def strategy_json(strategy: Strategy, requests: int, volumes: Sequence[int]) -> 
 def show_break_even(screen: Screen, found: BreakEven, full: BreakEven, given: dict[str, Any]) -> None:
     """Show an API against GPUs of one's own, at a utilization and at 1.0."""
     utilization, gpu = given["utilization"], cents(given["gpu_month"])
-    api = f"{given['requests']:,} requests x {given['tokens_per_request']:,} tokens / 1e6 x ${given['blended_price']:f}"
+    # As they were measured, these may have any number of digits.
+    tokens, price = (round(Decimal(given[name]), 4).normalize() + 0 for name in ("tokens_per_request", "blended_price"))
+    api = f"{given['requests']:,} requests x {tokens:,} tokens / 1e6 x ${price:f}"
     rows = [
         ("API", f"{cents(found.api)} a month: {api}"),
         ("self-hosted", f"{cents(found.self_hosted)} a month: {_gpus(found)} x {gpu}, at utilization {utilization:g}"),

@@ -216,7 +216,7 @@ def suggestion(found: Sequence[TaskVerdict], tasks: Mapping[str, TaskSettings], 
         own = tasks.get(task.name)
         data: dict[str, Any] = {} if own is None else own.model_dump(exclude_none=True, exclude_defaults=True)
         if task.best is None:
-            yield f"# {task.name}: no candidate meets all requirements"
+            yield f"# {toml_key(task.name)}: no candidate meets all requirements"
         else:
             data = {**data, "model": task.best.name}
         yield f"[{prefix}tasks.{toml_key(task.name)}]"

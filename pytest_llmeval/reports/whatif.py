@@ -184,6 +184,9 @@ def mix_notes(mixes: Sequence[Mix], rows: Sequence[Mix], left_out: int, found: R
     several = sum(outcome.calls > 1 for outcome in mixes[0].outcomes.values())
     if several:
         yield "cases", f"{several:,} make several calls: cost and time of such a case are those of all of them"
+    untimed = max((sum(outcome.ms is None for outcome in mix.outcomes.values()) for mix in rows), default=0)
+    if untimed:
+        yield "p95", f"up to {untimed:,} cases are left out of it: how long what failed in them took, no run tells"
     if left_out:
         yield "cases", f"{left_out:,} left out, since not every candidate has a result of them; --models chooses fewer"
     yield (

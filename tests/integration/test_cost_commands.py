@@ -130,6 +130,16 @@ def test_a_model_and_an_hourly_price_stand_for_theirs(command: Command) -> None:
     assert "3 GPUs x $1,440.00" in done.out
 
 
+def test_a_run_costs_the_same_in_both_commands(command: Command, project: Project) -> None:
+    # Tokens that do not divide evenly, and a price of many digits.
+    project.add_model("odd", 'model = "openai:odd"\nprices = { input = 0.0137, output = 0.0731 }')
+    project.write(TESTS)
+    project.run("--llm-save=main", models="odd").assert_outcomes(passed=3)
+    (month,) = months(command("monthly", "--run=main", "--requests=10M")).values()
+    done = command("breakeven", "--run=main", "--api=odd", "--own=odd", "--requests=10M", "--gpu-month=1460")
+    assert f"API {month} a month" in " ".join(done.out.split())
+
+
 def test_a_run_gives_what_is_not_said(command: Command, kept: None) -> None:
     done = command("breakeven", "--run=main", "--api=chat", "--own=chat", "--requests=1M", "--gpu-month=1460")
     assert done.status == 0, done.err

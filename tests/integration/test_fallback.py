@@ -11,6 +11,7 @@ from pytest_llmeval.records import Call, Run
 from pytest_llmeval.runs import load_run
 from tests.chat_server import ChatServer
 from tests.integration.conftest import Project
+from tests.integration.test_hooks import PROVIDER
 
 ONE = 'fallback = ["chat", "other"]'
 ASK = """
@@ -326,6 +327,16 @@ def test_who_keeps_failing_is_left_out_and_a_replay_leaves_it_out_too(safe: Proj
     replays(safe).assert_outcomes(passed=1)
 
 
+def test_a_provider_of_a_third_party_that_is_left_out_is_left_out_of_a_replay_too(safe: Project) -> None:
+    safe.write(PROVIDER.format(url=safe.server.url), "conftest.py")
+    add(safe, "circuit_breaker = { failures = 2, cooldown = 600 }", of='fallback = ["inhouse:large", "other"]')
+    safe.write("def test_ask(llm):\n    print([llm.complete(f'Question {n}').served_by for n in range(5)])\n")
+    safe.server.failures += [500] * 2
+    safe.outcomes(models="safe", passed=1)
+    assert len(safe.server.asked) == 2
+    replays(safe).assert_outcomes(passed=1)
+
+
 def test_nothing_goes_to_who_is_left_out_where_nothing_is_recorded(safe: Project) -> None:
     add(safe, "circuit_breaker = { failures = 1, cooldown = 600 }")
     safe.write("def test_ask(llm):\n    print([llm.complete(f'Question {n}').served_by for n in range(5)])\n")
@@ -459,6 +470,28 @@ def test_a_key_in_a_request_that_failed_does_not_reach_the_disk(safe: Project, m
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     result.stdout.fnmatch_lines(["*not written, since it would hold a secret*"])
     assert safe.recordings() == []
+
+
+def test_what_a_hook_takes_out_does_not_come_back_with_what_a_server_says(safe: Project) -> None:
+    add(safe)
+    safe.write(
+        """
+        def pytest_llmeval_redact(request, response):
+            request.body = request.body.replace(b"John", b"NAME")
+            if response is not None:
+                response.content = response.content.replace(b"John", b"NAME")
+        """,
+        "conftest.py",
+    )
+    safe.write("def test_ask(llm):\n    llm.complete('I am John')\n")
+    fail_first(safe)
+    safe.server.error = {"message": "cannot serve: I am John"}
+    safe.outcomes(models="safe", passed=1)
+    text = safe.recording().read_text()
+    assert "instead_of" in text
+    assert "John" not in text
+    safe.stop_server()
+    safe.outcomes("--llm-record=none", models="safe", passed=1)
 
 
 def test_the_last_one_is_asked_whatever_it_did_before(safe: Project, other_server: ChatServer) -> None:

@@ -9,7 +9,7 @@ from pytest_llmeval.cassettes.detours import Detour, Failure, NotAskedError, Pas
 from pytest_llmeval.cassettes.format import Interaction
 from pytest_llmeval.cassettes.turns import Equals, Turns
 
-FAILURE = Failure("big", "server", "big: the server failed (503)", 503, 2, 12.5, unbilled=True)
+FAILURE = Failure("big", "server", 503, 2, 12.5, unbilled=True)
 
 
 def answer(**meta: object) -> Interaction:
@@ -41,10 +41,19 @@ def test_what_was_passed_over_survives_the_way_through_a_recording() -> None:
 
 @pytest.mark.parametrize(
     "told",
-    [None, "x", [1], [{}], [{"candidate": "a", "kind": "server"}], [{**over().to_meta(), "place": "0"}]],
+    [
+        *(None, "x", [1], [{}], [{"candidate": "a", "kind": "server"}]),
+        *([{**over().to_meta(), name: value}] for name in ("place", "retries", "status") for value in ("0", -1, 1.5)),
+        *([{**over().to_meta(), name: 1}] for name in ("candidate", "kind", "method", "uri", "body")),
+    ],
 )
 def test_what_cannot_be_read_is_left_out(told: object) -> None:
     assert passed_over([answer(instead_of=told)]) == []
+
+
+def test_a_time_that_is_none_is_unknown() -> None:
+    (found,) = passed_over([answer(instead_of=[{**over().to_meta(), "latency_ms": "x"}])])
+    assert found.failure.latency_ms is None
 
 
 def test_it_is_no_answer_for_who_asks_the_candidate_alone(detour: Detour) -> None:

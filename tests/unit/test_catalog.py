@@ -107,3 +107,22 @@ def test_figures_that_cannot_be_are_refused(name: str, value: object) -> None:
 def test_an_answer_takes_its_first_token_and_then_its_speed() -> None:
     assert reference_model("o3").seconds(500) == (14.5, 42.5)
     assert Model("x", "p:x").seconds(500) is None
+
+
+@pytest.mark.parametrize(
+    ("tokens", "price", "gpu_month", "speed"),
+    [
+        (10**18, "6.25", 1, 1.0),
+        (2000, "0.000001", 10**9, 1e9),
+        (10**15, "6.25", 1460, 500.0),
+        (2000, "6.25", 8100, 500.0),
+    ],
+)
+def test_a_crossover_is_found_in_no_time_however_odd_the_figures(
+    tokens: int, price: str, gpu_month: int, speed: float
+) -> None:
+    found = break_even(
+        requests=1, tokens_per_request=tokens, blended_price=Decimal(price), gpu_month=Decimal(gpu_month),
+        tokens_per_second=speed,
+    )  # fmt: skip
+    assert found.crossover is None or found.crossover > 0

@@ -114,7 +114,12 @@ def test_a_fault_of_a_router_or_cascade_is_told_in_one_line(entry: dict[str, Any
 
 @pytest.mark.parametrize(
     ("key", "value", "said"),
-    [("pattern", "(", "is no regular expression"), ("rule", "ways.choose", "should match"), ("longer_than", -1, "")],
+    [
+        ("pattern", "(", "is no regular expression"),
+        ("pattern", "x{99999999999999}", "is no regular expression"),
+        ("rule", "ways.choose", "should match"),
+        ("longer_than", -1, ""),
+    ],
 )
 def test_what_decides_is_checked(key: str, value: object, said: str) -> None:
     (fault,) = faults(a=MODEL, b=MODEL, x={"router": {**PAIR, key: value}})
@@ -126,6 +131,14 @@ def test_what_decides_is_checked(key: str, value: object, said: str) -> None:
 def test_a_circle_is_told_once() -> None:
     said = faults(x={"fallback": ["y", "gpt-4o"]}, y={"fallback": ["gpt-4o", "z"]}, z={"fallback": ["x", "gpt-4o"]})
     assert said == ["models.x: made of itself: x -> y -> z -> x"]
+
+
+def test_many_aliases_that_name_each_other_are_told_of_at_once() -> None:
+    names = [f"a{number}" for number in range(24)]
+    said = faults(**{name: {"fallback": [other for other in names if other != name]} for name in names})
+    assert any("made of itself" in fault for fault in said)
+    layers = {f"{side}{n}": {"fallback": [f"x{n + 1}", f"y{n + 1}"]} for n in range(40) for side in "xy"}
+    assert any("40 deep" in fault for fault in faults(**layers, x40=MODEL, y40=MODEL))
 
 
 def test_candidates_within_candidates_end_somewhere() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -86,6 +87,28 @@ def test_others_fill_up_only_where_nothing_speaks_against_them() -> None:
     # Claude Sonnet, the other branch of the last step, costs more than is allowed; GPT-4o mini takes too long.
     assert names(found)[1:] == ["Mistral Small", "Gemini 2.0 Flash"]
     assert [choice.doubts for choice in found.choices[1:]] == [(), ()]
+
+
+@pytest.mark.parametrize(
+    ("task", "requirements"),
+    [(None, {"context_needed": 3_000_000}), ("reasoning", {"max_cost_per_request": Decimal("0.00001")})],
+)
+def test_one_alone_gets_company_of_which_the_doubts_are_told(task: str | None, requirements: dict[str, Any]) -> None:
+    found = shortlist(Requirements(**requirements), load_catalog(), task=task)
+    assert 2 <= len(found.choices) <= 3
+    assert found.choices[-1].doubts
+
+
+def test_a_price_that_nobody_knows_is_a_doubt() -> None:
+    own = Model("small", "small", own=True)
+    found = shortlist(Requirements(max_cost_per_request=Decimal("0.001")), [own, *load_catalog()])
+    assert "small" not in names(found)
+
+
+def test_the_option_can_be_pasted() -> None:
+    own = Model("openai:x", "my model", Decimal("0.1"), Decimal("0.2"), own=True)
+    option = shortlist(Requirements(), [own, *load_catalog()]).option
+    assert shlex.split(f"pytest {option}")[1].split(",")[1] == "my model"
 
 
 def test_the_dear_one_is_left_out_where_the_budget_does_not_allow_it() -> None:

@@ -86,6 +86,25 @@ def test_what_can_be_checked_without_the_right_answer_escalates(fields: dict[str
     assert (mix.second, quality(mix)) == (1.0, 1.0)
 
 
+def test_where_the_other_gives_no_answer_the_one_there_is_serves_and_both_are_paid() -> None:
+    gone = {"error": "no", "error_kind": "server", "latency_ms": None}
+    example = run(record("cheap", "a", 0.25, json_valid=0), record("dear", "a", None, gone, outcome="error"))
+    mix = cascade(found(example), "cheap", "dear", lambda outcome: outcome.fails)
+    (outcome,) = mix.outcomes.values()
+    assert (outcome.score, outcome.answered, str(outcome.cost.amount)) == (0.25, True, "0.011")
+    assert mix.p95_ms is None
+    notes = dict(mix_notes([mix], [mix], 0, None))
+    assert notes["p95"].startswith("up to 1 cases are left out of it")
+
+
+def test_a_check_of_a_cascade_is_added_to_those_there_are() -> None:
+    sure = {"sure": 1.0}
+    cheap = record("cheap", "a", 0.0, json_valid=0, scores=sure), record("cheap", "b", 1.0, scores=sure)
+    both = run(*cheap, record("dear", "a", 1.0), record("dear", "b", 1.0))
+    mixes = all_mixes(found(both), ["cheap", "dear"], checks={"sure<0.5": parse_check("sure<0.5")[1]})
+    assert named("cheap, then dear if sure<0.5", mixes).second == 0.5
+
+
 def test_a_route_asks_one_of_both_and_pays_for_one() -> None:
     mix = route(found(), "cheap", "dear", lambda outcome: "complex" in outcome.tags, "by tag")
     assert quality(mix) == pytest.approx(0.96)
