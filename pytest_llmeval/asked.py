@@ -19,6 +19,7 @@ DIGITS = 12
 LONGEST_TEXT = 8_000
 MOST_TEXTS = 64
 
+ADDRESS = " at 0x"
 _ENCODER = json.JSONEncoder(sort_keys=True, default=repr)
 
 
@@ -27,15 +28,19 @@ class Asked(NamedTuple):
 
     Attributes:
         system: Digest of the system text; None without one.
-        messages: Digest of the messages.
-        parameters: Digest of all the rest: temperature, limits, schema, tools.
+        messages: Digest of the messages; None where nothing can be told.
+        parameters: Digest of all the rest: temperature, limits, schema, tools; None where nothing can be told.
         texts: System text and parameters by their digests.
     """
 
     system: str | None
-    messages: str
-    parameters: str
+    messages: str | None
+    parameters: str | None
     texts: dict[str, str]
+
+
+#: Of a request that cannot be told by digests.
+NOTHING = Asked(None, None, None, {})
 
 
 def asked_of(request: Request) -> Asked:
@@ -46,12 +51,23 @@ def asked_of(request: Request) -> Asked:
     >>> one.messages == other.messages, one.parameters == other.parameters, one.system == other.system
     (True, True, False)
     """
+    try:
+        return _asked(request)
+    except (TypeError, ValueError, RecursionError):
+        # What JSON cannot hold; it was asked all the same, and whoever paid for the answer is to have it.
+        return NOTHING
+
+
+def _asked(request: Request) -> Asked:
     system = digest_of(request.system) if request.system else None
     if request.schema is None and not request.tools and not request.params:
         parameters, text = _plain(request.temperature, request.max_tokens, request.stream)
     else:
         text = _ENCODER.encode(_given(request))
         parameters = digest_of(text)
+    if ADDRESS in text:
+        # Of an object, which is another one in each process.
+        return NOTHING
     texts = {parameters: text}
     if system is not None and request.system is not None:
         texts[system] = request.system
@@ -95,4 +111,4 @@ def expected_digest(expected: Any) -> str | None:
     except (TypeError, ValueError, RecursionError):
         return None
     # An address of an object is that of this process.
-    return None if " at 0x" in text else sha256(text.encode()).hexdigest()[:DIGITS]
+    return None if ADDRESS in text else sha256(text.encode()).hexdigest()[:DIGITS]

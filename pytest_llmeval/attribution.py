@@ -215,7 +215,9 @@ def parameter_diff(old: str, new: str) -> list[str]:
     """
     try:
         before, after = json.loads(old or "{}"), json.loads(new or "{}")
-    except ValueError:
+    except (ValueError, RecursionError):
+        before = after = None
+    if not isinstance(before, dict) or not isinstance(after, dict):
         return [word_diff(old, new)]
     names = [name for name in sorted({*before, *after}) if before.get(name) != after.get(name)]
     return [f"{name} {_parameter(before, name)} → {_parameter(after, name)}" for name in names]

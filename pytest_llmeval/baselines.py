@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pytest_llmeval.display import escape_lines
 from pytest_llmeval.errors import RunError
-from pytest_llmeval.gittree import GitTree
+from pytest_llmeval.gittree import LOCAL, GitTree
 from pytest_llmeval.options import OPTIONS
 from pytest_llmeval.records import Run
 from pytest_llmeval.runfiles import RUN
@@ -22,7 +22,8 @@ GIT = "git:"
 #: Options of ours that say what is asked, and whom; the others are about what becomes of a run.
 KEPT = ("--llm-models", "--llm-repeat", "--llm-concurrency")
 #: Options of others that would write files, or stop at what fails, with and without a value.
-WITH_VALUE = ("--junitxml", "--junit-xml", "--junitprefix", "--cov-report", "--cov-config", "--html", "--csv")
+WITH_VALUE = ("--junitxml", "--junit-xml", "--junitprefix", "--cov-report", "--cov-config", "--html", "--csv",
+              "--basetemp", "--report-log")  # fmt: skip
 WITHOUT_VALUE = ("--sw", "--stepwise", "--sw-skip", "--stepwise-skip", "--pdb", "--trace", "--cov-append")
 FOLDER = Path(__file__).resolve().parents[1]
 
@@ -151,9 +152,14 @@ def _moved(argument: str, tree: GitTree, folder: Path) -> str:
 
 
 def _environment(tree: GitTree, folder: Path) -> Mapping[str, str]:
-    """Return an environment in which the code of the checkout is imported, rather than that of the working tree."""
+    """Return an environment in which the code of the checkout is imported, rather than that of the working tree.
+
+    The summary of a step, coverage and workers are this run's, and not those of the one that is compared with.
+    """
     environment = {
-        name: value for name, value in os.environ.items() if not name.startswith(("COV_CORE_", "PYTEST_XDIST"))
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("COV_CORE_", "PYTEST_XDIST", "GITHUB_")) and name not in LOCAL
     }
     environment["PYTHONPATH"] = os.pathsep.join(_import_paths(tree, folder))
     if "PYTEST_ADDOPTS" in environment:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any
 
 from pytest_llmeval.prices import is_unpriced
 from pytest_llmeval.records import Call, TestRecord
@@ -11,8 +13,11 @@ from pytest_llmeval.samples import PASSED, VERDICTS, case_key, cases_of
 
 #: What one answer of a case took, or what each of several did; None where none has the figure.
 Amount = float | list[float] | None
-#: Outcome of a case that does not count (`llm_known_failing`): its calls do, its score does not.
+#: Outcome of a case that does not count (`llm_known_failing`).
 KNOWN_FAILING = "known_failing"
+#: What a case has of each figure of a gate, by its name in `CaseFigures`; and which percentile the figure is.
+SHARES = {"pass": "passed", "json": "json", "availability": "availability"}
+PERCENTILES = {"p50": ("latency", 50.0), "p95": ("latency", 95.0), "ttft": ("ttft", 50.0)}
 
 
 @dataclass(slots=True)
@@ -34,19 +39,24 @@ class CaseFigures:
 
     tests: Sequence[TestRecord]
     weight: float
-    score: float | None
-    passed: float | None
-    json: float | None
-    availability: float | None
-    latency: Amount
-    ttft: Amount
-    cost: Amount
-    unpriced: int
+    score: float | None = None
+    passed: float | None = None
+    json: float | None = None
+    availability: float | None = None
+    latency: Amount = None
+    ttft: Amount = None
+    cost: Amount = None
+    unpriced: int = 0
+
+    @property
+    def counts(self) -> bool:
+        """Whether it counts: what is known to fail does not."""
+        return self.tests[0].known_failing is None
 
     @property
     def outcome(self) -> str:
         """Its outcome: of several samples, the first that says why there is no score."""
-        if self.tests[0].known_failing is not None:
+        if not self.counts:
             return KNOWN_FAILING
         outcomes = [test.outcome for test in self.tests]
         return "error" if self.score is None and "error" in outcomes else outcomes[0]
@@ -70,11 +80,20 @@ def figures_of(tests: Iterable[TestRecord]) -> Cases:
         else:
             others.append(test)
     for case in cases_of(others, known_failing=True):
-        found[case_key(case.nodeid, case.candidate)] = _figures(case.tests, None, None, counts=False)
+        found[case_key(case.nodeid, case.candidate)] = CaseFigures(case.tests, case.weight)
     for case in cases_of(others):
         passed = float(case.passed) if case.verdicts else None
         found[case_key(case.nodeid, case.candidate)] = _figures(case.tests, case.score, passed)
     return found
+
+
+def known(cases: Iterable[CaseFigures], name: str) -> list[Any]:
+    """Return what cases have of one figure, of those that have it.
+
+    >>> known([CaseFigures((), 1.0, score=0.5), CaseFigures((), 1.0)], "score")
+    [0.5]
+    """
+    return [value for value in map(attrgetter(name), cases) if value is not None]
 
 
 def _of_one(test: TestRecord) -> CaseFigures:
@@ -82,9 +101,7 @@ def _of_one(test: TestRecord) -> CaseFigures:
     return _figures((test,), test.score, passed)
 
 
-def _figures(
-    tests: Sequence[TestRecord], score: float | None, passed: float | None, *, counts: bool = True
-) -> CaseFigures:
+def _figures(tests: Sequence[TestRecord], score: float | None, passed: float | None) -> CaseFigures:
     calls = tests[0].calls if len(tests) == 1 else [call for test in tests for call in test.calls]
     valid, checked = sum([test.json_valid for test in tests]), sum([test.json_checked for test in tests])
     answered = sum([call.error is None for call in calls])
@@ -93,7 +110,7 @@ def _figures(
         weight=tests[0].weight,
         score=score,
         passed=passed,
-        json=valid / checked if checked and counts else None,
+        json=valid / checked if checked else None,
         availability=answered / len(calls) if calls else None,
         latency=_amounts(calls, _latency),
         ttft=_amounts(calls, _ttft),

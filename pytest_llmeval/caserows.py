@@ -88,7 +88,7 @@ class _Fields(_Strict):
     system: str | None = None
     max_tokens: Annotated[int, Field(gt=0)] | None = None
     tags: Annotated[list[Annotated[str, AfterValidator(_tag)]], BeforeValidator(_split)] | None = None
-    weight: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    weight: Annotated[float, Field(ge=1e-9, le=1e9, allow_inf_nan=False)] | None = None
     images: Annotated[list[str], BeforeValidator(_listed)] | None = None
 
 
@@ -232,6 +232,8 @@ SAID = {
     "int_type": "should be a whole number",
     "float_type": "should be a number",
     "greater_than": "should be above 0",
+    "greater_than_equal": "should be above 0",
+    "less_than_equal": "should be at most 1e9",
     "finite_number": "should be a finite number",
     "list_type": "should be a list",
     "dict_type": "should be an object",

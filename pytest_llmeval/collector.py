@@ -219,11 +219,16 @@ def collect(config: pytest.Config, options: Options) -> None:
         from pytest_llmeval.gating import Gating
 
         register(Gating(options, config, collector), "llmeval_gating")
+    if not (options.save or options.reports or options.compare):
+        return
+    from pytest_llmeval.origins import RunOrigin
+
+    origin = RunOrigin(options)
     if options.save or options.reports:
         from pytest_llmeval.saving import Saving
 
-        register(Saving(options, collector.run), "llmeval_saving")
+        register(Saving(options, collector.run, origin), "llmeval_saving")
     if options.compare:
         from pytest_llmeval.regression import Regression
 
-        register(Regression(config, options, collector.run), "llmeval_regression")
+        register(Regression(config, options, collector.run, origin), "llmeval_regression")

@@ -12,7 +12,7 @@ from itertools import combinations
 from operator import attrgetter
 
 from pytest_llmeval.attribution import Attribution, Messages
-from pytest_llmeval.casefigures import CaseFigures, Cases, figures_of
+from pytest_llmeval.casefigures import PERCENTILES, SHARES, CaseFigures, Cases, figures_of
 from pytest_llmeval.comparison import (
     CandidateChange,
     CaseChange,
@@ -33,11 +33,9 @@ from pytest_llmeval.stats.scores import paired_difference
 
 #: Differences of scores that people ask for; the largest that the cases do not resolve is told of.
 TARGETS = (0.05, 0.02, 0.01, 0.005)
+CLEARLY = 0.8
 NOTHING = "no case has it on both sides"
 NOT_COMPARED = "it is not compared here"
-#: What a case has of each figure, by its name in `CaseFigures`.
-SHARES = {"pass": "passed", "json": "json", "availability": "availability"}
-PERCENTILES = {"p50": ("latency", 50.0), "p95": ("latency", 95.0), "ttft": ("ttft", 50.0)}
 # Sums of the same scores in another order differ by less.
 ROUNDING = 1e-9
 
@@ -241,6 +239,9 @@ def _resolution(score: PairedDifference) -> Resolution:
     if score.n < FEWEST_CASES:
         return Resolution(score.n, None, TARGETS[0], None)
     found = resolvable(score.n, score.sd, pass_fail=score.pass_fail, confidence=confidence)
-    target = next((target for target in TARGETS if found is None or target < found), TARGETS[-1])
+    # Clearly less than what they resolve already; below the last, nobody asks for more.
+    target = next((target for target in TARGETS if found is None or target < CLEARLY * found), None)
+    if target is None:
+        return Resolution(score.n, found, TARGETS[-1], None)
     cases = needed(target, score.sd, pass_fail=score.pass_fail, confidence=confidence)
     return Resolution(score.n, found, target, cases)

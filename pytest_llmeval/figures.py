@@ -31,21 +31,20 @@ def figures_of(run: Run, described: Mapping[str, CandidateInfo]) -> list[Figures
 
 
 def _figures(name: str, tests: Sequence[TestRecord], info: CandidateInfo) -> Figures:
-    counted = cases_of(tests)
-    cases = [*counted, *cases_of(tests, known_failing=True)]
-    calls = [call for test in tests for call in test.calls]
+    cases = cases_of(tests)
+    calls = [call for case in cases for test in case.tests for call in test.calls]
     answers = [call for call in calls if call.error is None]
     return Figures(
         name=name,
-        quality=score_of(counted),
+        quality=score_of(cases),
         cost=total_cost(calls),
         call_costs=_by_case(cases, lambda call: None if call.cost is None else float(call.cost)),
         latencies_ms=_by_case(cases, lambda call: None if call.error is not None else call.latency_ms),
         answers=len(answers),
         errors=len(calls) - len(answers),
         replayed=sum(call.replayed for call in answers),
-        json_valid=sum(test.json_valid for case in counted for test in case.tests),
-        json_checked=sum(test.json_checked for case in counted for test in case.tests),
+        json_valid=sum(test.json_valid for case in cases for test in case.tests),
+        json_checked=sum(test.json_checked for case in cases for test in case.tests),
         longest_tokens=_longest(answers),
         context=info.context,
         hosting="private" if info.hosting == "self-hosted" and info.private else info.hosting,

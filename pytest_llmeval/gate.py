@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -126,13 +127,15 @@ class Measured:
     Attributes:
         value: Now.
         change: The difference to the baseline.
-        relative: The same as a fraction of the baseline's figure.
+        relative: The same as a fraction of the baseline's figure; infinite where that was 0.
+        separated: Whether there is any difference to the baseline, with all candidates allowed for.
         why: Why one of them is unknown, if there is more to say.
     """
 
     value: Estimate | None = None
     change: Estimate | None = None
     relative: Estimate | None = None
+    separated: bool = True
     why: str = ""
 
 
@@ -142,14 +145,12 @@ class Outcome:
 
     Attributes:
         fails: Whether the run fails for it.
-        held: Whether the measured figure lies on the failing side, established or not.
         text: Candidate, figure and limit, for a person.
     """
 
     candidate: str
     condition: Condition
     fails: bool
-    held: bool
     text: str
 
 
@@ -196,8 +197,8 @@ def hold(
 
     >>> conditions = parse_conditions("score<-0.02")
     >>> noise = {"a": {"score": Measured(change=Estimate(-0.05, -0.12, 0.02))}}
-    >>> [(each.fails, each.held) for each in hold(conditions, noise)], hold(conditions, noise, strict=True)[0].fails
-    ([(False, True)], True)
+    >>> hold(conditions, noise)[0].fails, hold(conditions, noise, strict=True)[0].fails
+    (False, True)
     """
     return [
         outcome
@@ -213,18 +214,22 @@ def _held(candidate: str, condition: Condition, measured: Measured, *, strict: b
         why = f" ({measured.why})" if measured.why else ""
         text = f"{candidate}: {condition.figure} is unknown{why}, limit {condition.text}"
         dear = condition.figure == "cost" and not condition.needs_baseline
-        yield Outcome(candidate, condition, strict or dear, held=False, text=text)
+        yield Outcome(candidate, condition, strict or dear, text)
     elif condition.holds(estimate.value):
         # The end of the interval that is nearest to the limit.
         nearest_end = estimate.high if condition.operator.startswith("<") else estimate.low
         established = nearest_end is not None and condition.holds(nearest_end)
+        # Of many candidates, one looks worse by chance: what the comparison cannot tell, the gate cannot either.
+        established &= measured.separated or not condition.needs_baseline
         unsure = "" if established else ", which may be noise"
         text = f"{candidate}: {condition.figure} {_shown(estimate, condition)}, limit {condition.text}{unsure}"
-        yield Outcome(candidate, condition, established or strict, held=True, text=text)
+        yield Outcome(candidate, condition, established or strict, text)
 
 
 def _shown(estimate: Estimate, condition: Condition) -> str:
     value = _figure(estimate.value, condition)
+    if math.isinf(estimate.value):
+        return value
     if estimate.low is None or estimate.high is None:
         return f"{value} (too few cases for an interval)"
     return f"{value} (95% {_figure(estimate.low, condition)} to {_figure(estimate.high, condition)})"
@@ -233,7 +238,7 @@ def _shown(estimate: Estimate, condition: Condition) -> str:
 def _figure(value: float, condition: Condition) -> str:
     sign = "+" if condition.needs_baseline else ""
     if condition.scale == "relative":
-        return f"{value:{sign}.1%}"
+        return "up from 0" if math.isinf(value) else f"{value:{sign}.1%}"
     if condition.figure in TIMES:
         return f"{value:{sign},.0f} ms"
     return f"{value:{sign}.6g} USD" if condition.figure == "cost" else f"{value:{sign}.3f}"

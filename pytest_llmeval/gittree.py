@@ -17,6 +17,14 @@ from pytest_llmeval.errors import RunError
 PATIENCE = 10.0
 # A monitor of the file system and hooks are programs that the repository names.
 QUIET = ("-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}")
+#: By these, git tells its hooks of the repository and of the index that it is about to write (`git rev-parse
+#: --local-env-vars`): a command of ours that heeds them would write there.
+LOCAL = frozenset({
+    *("GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_CONFIG", "GIT_CONFIG_PARAMETERS", "GIT_CONFIG_COUNT", "GIT_COMMON_DIR"),
+    *("GIT_DIR", "GIT_GRAFT_FILE", "GIT_IMPLICIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_INTERNAL_SUPER_PREFIX"),
+    *("GIT_NO_REPLACE_OBJECTS", "GIT_OBJECT_DIRECTORY", "GIT_PREFIX", "GIT_REPLACE_REF_BASE", "GIT_SHALLOW_FILE"),
+    "GIT_WORK_TREE",
+})  # fmt: skip
 ENVIRONMENT = {"GIT_OPTIONAL_LOCKS": "0", "GIT_NO_LAZY_FETCH": "1", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
 
 
@@ -30,7 +38,7 @@ def run_git(
             command,
             capture_output=True,
             timeout=patience,
-            env={**os.environ, **ENVIRONMENT},
+            env={**{name: value for name, value in os.environ.items() if name not in LOCAL}, **ENVIRONMENT},
             check=False,
             stdin=subprocess.DEVNULL,
         )

@@ -12,7 +12,7 @@ from pytest_llmeval.cassettes.paths import shown_path
 from pytest_llmeval.display import escape_lines
 from pytest_llmeval.errors import ConfigError
 from pytest_llmeval.records import Run
-from pytest_llmeval.runfiles import PARTIAL, find_run
+from pytest_llmeval.runfiles import PARTIAL, find_run, is_file
 from pytest_llmeval.runs import load_run
 
 if TYPE_CHECKING:
@@ -38,7 +38,8 @@ def load(run: str, folder: Path | None = None, *, lean: bool = False) -> Run:
     Raises:
         RunError: There is none, or it cannot be read.
     """
-    path = Path(run) if Path(run).is_file() else find_run(run, folder or run_dir())
+    # `find_run` looks for a file itself, but where runs are kept takes a while to learn.
+    path = Path(run) if is_file(run) else find_run(run, folder or run_dir())
     loaded = load_run(path, lean=lean)
     later = path.with_name(f"{path.name}{PARTIAL}")
     if later.is_file():

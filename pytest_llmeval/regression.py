@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -10,17 +9,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_llmeval.baselines import GIT, baseline_at
-from pytest_llmeval.cassettes.redact import SecretScanner
 from pytest_llmeval.errors import RunError
 from pytest_llmeval.kept import load
-from pytest_llmeval.masking import masked
-from pytest_llmeval.provenance import end_of, new_header, with_provenance
-from pytest_llmeval.runheader import CandidateInfo, Header
-from pytest_llmeval.saving import why_cut
 
 if TYPE_CHECKING:
     from pytest_llmeval.comparison import Comparison
     from pytest_llmeval.options import Options
+    from pytest_llmeval.origins import RunOrigin
     from pytest_llmeval.records import Run
     from pytest_llmeval.reports.comparison import Compared
 
@@ -37,18 +32,16 @@ class Regression:
         config: pytest's configuration.
         options: What was asked for.
         run: Returns the records so far.
+        origin: What the header of the run says.
     """
 
-    def __init__(self, config: pytest.Config, options: Options, run: Callable[[], Run]) -> None:
+    def __init__(self, config: pytest.Config, options: Options, run: Callable[[], Run], origin: RunOrigin) -> None:
         self._config = config
         self._options = options
         self._written = options.compare or ""
         self._run = run
-        self._session: pytest.Session | None = None
+        self._origin = origin
         self._found: tuple[Run, Comparison] | None = None
-        self._scanner = SecretScanner(os.environ)
-        self._candidates: dict[str, CandidateInfo] = {}
-        self._header: Header | None = None
         self.baseline: Run | None = None
 
     @pytest.hookimpl(tryfirst=True)
@@ -56,8 +49,7 @@ class Regression:
         """Read the baseline: before the run is kept under the same name, and before anything is paid for."""
         if session.config.getoption("collectonly", False) or self._options.dry_run:
             return
-        self._session = session
-        self._header = new_header(self._options.rootdir, mode=self._options.record, name=self._options.save)
+        self._origin.begin(session)
         try:
             self.baseline = self._load()
         except RunError as exc:
@@ -79,22 +71,17 @@ class Regression:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Learn who is asked, and with which settings."""
-        told = getattr(report, "llmeval_candidate", None)
-        if told is not None:
-            info = CandidateInfo.from_json(masked(told, self._scanner.mask))
-            self._candidates[info.name] = info
+        self._origin.learn(report)
 
     def compared(self) -> tuple[Run, Comparison] | None:
         """Return the run as it ended, and what it comes to beside the baseline; None where no test asked a model."""
-        header, session = self._header, self._session
-        if self._found is None and self.baseline is not None and session is not None and header is not None:
+        if self._found is None and self.baseline is not None:
             from pytest_llmeval.comparing import compare_runs
             from pytest_llmeval.recordedmessages import RecordedMessages
 
             run = self._run()
             if run.by_candidate():
-                end = end_of(run.tests, int(session.exitstatus), why_cut(session))
-                run = with_provenance(run, header, self._candidates, end)
+                run = self._origin.whole(run)
                 messages = RecordedMessages(self.baseline, run, self._options.rootdir)
                 self._found = run, compare_runs(self.baseline, run, messages=messages)
         return self._found

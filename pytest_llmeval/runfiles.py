@@ -122,6 +122,11 @@ def run_path(folder: Path, name: str) -> Path:
     return folder / f"{name}{RUN}"
 
 
+def is_file(run: str) -> bool:
+    """Whether what a user wrote is the path of a file; unlike pathlib's, this never raises, however long it is."""
+    return os.path.isfile(run)  # noqa: PTH113
+
+
 def find_run(run: str, folder: Path) -> Path:
     """Return the file of a run: the one that is named, the kept run of that name, or what is left of one that was cut.
 
@@ -132,7 +137,7 @@ def find_run(run: str, folder: Path) -> Path:
     Raises:
         RunError: There is neither; lists the names there are, and the nearest.
     """
-    if Path(run).is_file():
+    if is_file(run):
         return Path(run)
     kept = run_path(folder, run)
     partial = kept.with_name(f"{kept.name}{PARTIAL}")

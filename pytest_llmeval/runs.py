@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import gc
 import json
-import math
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -35,6 +34,8 @@ NO_PROMPTS: dict[str, str] = {}
 NO_TEXTS: list[str] = []
 NO_OBJECTS: list[dict[str, Any]] = []
 #: As `Decimal` writes what is not negative.
+#: What nothing that is measured exceeds, be it milliseconds, USD or a weight: beyond, sums of squares overflow.
+LEAST, MOST = 1e-9, 1e9
 COST = re.compile(r"[0-9]+(\.[0-9]+)?(E[+-]?[0-9]{1,3})?")
 
 
@@ -252,13 +253,19 @@ def _check_ranges(test: TestRecord, where: str = "") -> None:
     for name in scores:
         if not 0 <= scores[name] <= 1:
             raise _FaultError(f"{where}scores.{name}: should be between 0 and 1 (it is {scores[name]!r})")
-    if not 0 < test.weight < math.inf:
-        raise _FaultError(f"{where}weight: should be a positive number (it is {test.weight!r})")
+    if not LEAST <= test.weight <= MOST:
+        raise _FaultError(f"{where}weight: should be a positive number, up to {MOST:g} (it is {test.weight!r})")
+    if not 0 <= test.json_valid <= test.json_checked:
+        raise _FaultError(
+            f"{where}json_valid: should be between 0 and json_checked, {test.json_checked} (it is {test.json_valid})"
+        )
     for number, call in enumerate(test.calls):
         for time in (call.latency_ms, call.ttft_ms):
-            if time is not None and not 0 <= time < math.inf:
-                raise _FaultError(f"{where}calls[{number}]: should have no negative time (it has {time!r} ms)")
-        if call.cost is not None and not COST.fullmatch(call.cost):
+            if time is not None and not 0 <= time <= MOST:
+                raise _FaultError(
+                    f"{where}calls[{number}]: should have a time between 0 and {MOST:g} ms (it has {time!r})"
+                )
+        if call.cost is not None and not (COST.fullmatch(call.cost) and float(call.cost) <= MOST):
             raise _FaultError(f"{where}calls[{number}].cost: should be an amount of USD (it is {call.cost!r})")
 
 

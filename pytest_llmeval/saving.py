@@ -10,27 +10,24 @@ from typing import TYPE_CHECKING
 
 import pluggy
 
-from pytest_llmeval.candidates import split_names
 from pytest_llmeval.cassettes.paths import shown_path
 from pytest_llmeval.cassettes.redact import SecretScanner
 from pytest_llmeval.errors import RunError
 from pytest_llmeval.masking import masked
-from pytest_llmeval.provenance import end_of, new_header, with_provenance
 from pytest_llmeval.reports.formats import FORMATS, rendered
 from pytest_llmeval.runfiles import RunFile, put_lines, run_path
-from pytest_llmeval.runheader import CandidateInfo, Header
 from pytest_llmeval.runlines import end_line, header_line, record_line, run_lines
 
 if TYPE_CHECKING:
     import pytest
 
     from pytest_llmeval.options import Options
+    from pytest_llmeval.origins import RunOrigin
     from pytest_llmeval.records import Run
+    from pytest_llmeval.runheader import CandidateInfo
 
 hookimpl = pluggy.HookimplMarker("pytest")
 
-#: pytest's exit statuses after which tests that were to run have not.
-CUT = {2: "interrupted", 3: "an internal error of pytest", 4: "a usage error"}
 GOOD = (0, 5)
 
 
@@ -40,16 +37,16 @@ class Saving:
     Args:
         options: What was asked for.
         run: Returns the records so far.
+        origin: What the header of the run says.
     """
 
-    def __init__(self, options: Options, run: Callable[[], Run]) -> None:
+    def __init__(self, options: Options, run: Callable[[], Run], origin: RunOrigin) -> None:
         self._options = options
         self._run = run
+        self._origin = origin
         self._scanner = SecretScanner(os.environ)
-        self._candidates = {name: CandidateInfo(name) for name in split_names(options.models)}
         self._session: pytest.Session | None = None
-        self._header: Header | None = None
-        self._header_is_current = False
+        self._told: list[CandidateInfo] | None = None
         self._kept = RunFile(run_path(options.run_dir, options.save)) if options.save else None
         self._logs = {path: RunFile(path) for path in options.reports if path.suffix.lower() == ".jsonl"}
         self._said: list[str] = []
@@ -60,28 +57,23 @@ class Saving:
         """Begin, where there are tests to be run."""
         if not session.config.getoption("collectonly", False):
             self._session = session
-            self._header = new_header(self._options.rootdir, mode=self._options.record, name=self._options.save)
+            self._origin.begin(session)
 
     @hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Append a test's record; before that the header, whenever it knows of one more candidate."""
         record = getattr(report, "llmeval", None)
-        if record is None or self._header is None:
+        if record is None or self._session is None:
             return
-        told = getattr(report, "llmeval_candidate", None)
-        if told is not None:
-            info = CandidateInfo.from_json(masked(told, self._scanner.mask))
-            self._header_is_current &= self._candidates.get(info.name) == info
-            self._candidates[info.name] = info
+        self._origin.learn(report)
         line = record_line(record)
         if self._scanner.mask(line) != line:
             # What is written is what everybody else gets, too.
             report.llmeval = masked(record, self._scanner.mask)  # type: ignore[attr-defined]
             line = record_line(report.llmeval)
-        if not self._header_is_current:
-            self._header.candidates = list(self._candidates.values())
-            self._append(header_line(self._header))
-            self._header_is_current = True
+        if self._told != self._origin.candidates:
+            self._told = self._origin.candidates
+            self._append(header_line(self._origin.header))
         self._append(line)
 
     def _append(self, line: str) -> None:
@@ -109,13 +101,10 @@ class Saving:
 
     def _finish(self) -> bool:
         """Write the kept run and the reports; return whether it was this call that did."""
-        header, session = self._header, self._session
-        if header is None or session is None:
+        session, self._session = self._session, None
+        if session is None:
             return False
-        self._header = None
-        run = self._run()
-        end = end_of(run.tests, int(session.exitstatus), why_cut(session))
-        run = with_provenance(run, header, self._candidates, end)
+        run = self._origin.whole(self._run())
         for path in (None, *self._options.reports):
             try:
                 self._said.append(self._keep(run) if path is None else self._report(path, run))
@@ -145,9 +134,3 @@ class Saving:
         else:
             put_lines(path, rendered(run, FORMATS[path.suffix.lower()]))
         return f"Report: {shown_path(path)}"
-
-
-def why_cut(session: pytest.Session) -> str | None:
-    """Return why tests that were to run have not; None if all have."""
-    reason = session.shouldfail or session.shouldstop
-    return str(reason) if reason else CUT.get(int(session.exitstatus))

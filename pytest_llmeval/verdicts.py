@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pytest_llmeval.prices import TotalCost, format_usd
 from pytest_llmeval.stats import Interval, mean_interval, percentile
+from pytest_llmeval.stats.differences import FEWEST_CASES
 
 if TYPE_CHECKING:
     from pytest_llmeval.settings import Requirements
@@ -195,8 +196,14 @@ def _cost(figures: Figures, limit: Decimal) -> Verdict:
         return Verdict(key, "unknown", f"cost unknown ({why})", established=False)
     met = cost <= limit
     shown = "free" if figures.cost.is_free else format_usd(cost)
-    spread = _spread([fmean(costs) for costs in figures.call_costs])
-    established = float(cost) + spread <= float(limit) if met else float(cost) - spread > float(limit)
+    from pytest_llmeval.stats.quantities import mean_of
+
+    found = mean_of(figures.call_costs)
+    low, high = (None, None) if found is None else (found.low, found.high)
+    # What is free is declared, and needs no sample.
+    established = figures.cost.is_free or (
+        low is not None and high is not None and (high <= float(limit) if met else low > float(limit))
+    )
     return Verdict(key, _status(met), f"{shown} {'<=' if met else '>'} {format_usd(limit)} a request", established)
 
 
@@ -238,7 +245,9 @@ def _format(figures: Figures, wanted: str) -> Verdict:
     if not figures.json_checked:
         return Verdict(key, "unknown", "no answer was checked for JSON", established=False)
     met = figures.json_valid == figures.json_checked
-    return Verdict(key, _status(met), f"{figures.json_valid:,} of {figures.json_checked:,} answers are valid JSON")
+    shown = f"{figures.json_valid:,} of {figures.json_checked:,} answers are valid JSON"
+    # One that is not is enough to know; of a few that are, nobody knows the next.
+    return Verdict(key, _status(met), shown, established=not met or figures.json_checked >= FEWEST_CASES)
 
 
 def _availability(figures: Figures, limit: float) -> Verdict:
@@ -273,15 +282,6 @@ def _status(met: bool) -> Status:
 
 def _ms(ms: float) -> str:
     return f"{ms:.0f} ms" if ms < 1000 else f"{ms / 1000:.2f} s"
-
-
-def _spread(values: Sequence[float]) -> float:
-    """Return the half width of the 95% interval of a mean: Student's t; 0 where all are equal."""
-    if len(set(values)) < 2:
-        return 0.0
-    top = max(values)
-    interval = mean_interval([value / top for value in values])
-    return 0.0 if interval is None else (interval.high - interval.mean) * top
 
 
 def _monthly(figures: Figures, requirements: Requirements) -> Decimal | None:

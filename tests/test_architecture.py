@@ -34,7 +34,7 @@ LAYERS = {
     "pytest side": (
         "hookspecs workerlink collector lifecycle masking parametrizing repeats widefixtures upcoming fetching "
         "progress budgeting planning saving farworkers assembly gating quarantine actions plugin collecting baselines "
-        "kept regression commands cli"
+        "kept origins regression commands cli"
     ),
 }
 
@@ -72,7 +72,7 @@ LAZY = (
     "widefixtures hookspecs fetching progress upcoming readahead parametrizing datasets templates budgeting planning "
     "runs schema saving farworkers kept casefiles caseyaml assembly gating judging reports.sections measuring "
     "quarantine reports.catalog reports.monthly reports.shortlist reports.checklist reports.whatif reports.tasks "
-    "comparing baselines regression reports.comparison evaluating "
+    "comparing baselines origins regression reports.comparison evaluating "
     "stats.means stats.power stats.quantities stats.scores stats.signflips"
 )
 

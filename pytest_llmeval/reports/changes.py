@@ -99,16 +99,15 @@ def figures(candidate: CandidateChange) -> Iterator[str]:
         if change.figure == "score" or _repeats_score(candidate, change):
             continue
         if change.established:
-            prices = (
-                f"; {names(candidate.prices, LONGEST_TEXT)}" if change.figure == "cost" and candidate.prices else ""
-            )
-            yield f"{figure_name(change.figure)} {arrow(change)} ({difference(change)}): {change.verdict}{prices}"
+            yield f"{figure_name(change.figure)} {arrow(change)} ({difference(change)}): {change.verdict}"
         elif change.verdict == "cannot tell":
             quiet.append(f"{figure_name(change.figure)} {arrow(change)} ({difference(change)}){_among(change)}")
         elif change.verdict == "unknown" and "unpriced" in change.why:
             yield f"{figure_name(change.figure)} unknown: {change.why}"
     if quiet:
         yield f"cannot tell: {'; '.join(quiet)}"
+    if candidate.prices:
+        yield f"prices changed: {names(candidate.prices, LONGEST_TEXT)}"
 
 
 def losses(candidate: CandidateChange) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from pytest_llmeval.comparison import CandidateChange, CaseChange, Change, Comparison, Standings
@@ -56,7 +56,6 @@ class Compared:
     before: Side | None = None
     comparison: Comparison | None = None
     standings: Standings | None = None
-    notes: tuple[str, ...] = field(default=())
 
 
 def render_comparison(compared: Compared, *, width: int, color: bool, encoding: str = "utf-8") -> str:
@@ -84,7 +83,7 @@ def _heads(compared: Compared) -> Iterator[tuple[str, str]]:
 def _remarks(compared: Compared) -> Iterator[str]:
     own = [] if compared.comparison is None else compared.comparison.remarks
     sides = [side for side in (compared.before, compared.after) if side is not None]
-    yield from dict.fromkeys([remark for side in sides for remark in side.remarks] + [*own, *compared.notes])
+    yield from dict.fromkeys([remark for side in sides for remark in side.remarks] + [*own])
 
 
 def _candidates(compared: Compared) -> Sequence[CandidateChange]:

@@ -90,27 +90,3 @@ class QuantityDifference:
     n_before: int
     n_after: int
     paired: bool
-
-
-def established_below(estimate: Estimate, limit: float) -> bool:
-    """Whether a figure is established to lie below a limit: all of its interval does.
-
-    This is the one-sided test at half of what the interval leaves open: at 2.5% for 95%. An interval that lies
-    above ``-margin`` and below ``margin`` establishes that a difference is smaller than the margin (two one-sided
-    tests: Schuirmann, Journal of Pharmacokinetics and Biopharmaceutics 15, 1987).
-
-    >>> score = Estimate(-0.07, low=-0.12, high=-0.03)
-    >>> established_below(score, -0.02), established_below(score, -0.05)
-    (True, False)
-    """
-    return estimate.high is not None and estimate.high < limit
-
-
-def established_above(estimate: Estimate, limit: float) -> bool:
-    """Whether a figure is established to lie above a limit; see `established_below`.
-
-    >>> p95 = Estimate(0.35, low=0.22, high=0.49)
-    >>> established_above(p95, 0.20)
-    True
-    """
-    return estimate.low is not None and estimate.low > limit

@@ -161,6 +161,36 @@ def test_a_commit_is_replayed_for_the_tests_that_are_selected_and_with_its_own_c
     assert worktrees(project) == 1
 
 
+def test_a_run_in_a_hook_of_git_leaves_the_commit_alone(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    # As git runs a pre-commit hook: what is about to be committed is in an index that these variables name.
+    project.write(TESTS)
+    project.run()
+    commit(project)
+    project.write(WORSE)
+    project.write("new\n", "added.txt")
+    git(project, "add", "-A")
+    staged = git(project, "diff", "--cached", "--name-status", "HEAD")
+    assert "added.txt" in staged
+    repository = project.path / ".git"
+    monkeypatch.setenv("GIT_DIR", str(repository))
+    monkeypatch.setenv("GIT_INDEX_FILE", str(repository / "index"))
+    monkeypatch.setenv("GIT_WORK_TREE", str(project.path))
+    assert "1.00 → 0.33" in section(project.run("--llm-compare=git:HEAD", "--llm-save=now"))
+    assert git(project, "diff", "--cached", "--name-status", "HEAD") == staged
+    assert worktrees(project) == 1
+
+
+def test_the_replay_of_a_commit_writes_nothing_of_its_own(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    project.write(TESTS)
+    project.run()
+    commit(project)
+    summary = project.path / "summary.md"
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    project.run("--llm-compare=git:HEAD", f"--basetemp={project.path / 'temporary'}")
+    assert summary.read_text("utf-8").count("## LLM evaluation") == 1
+
+
 def test_a_run_that_was_kept_and_committed_is_taken_as_it_is(project: Project) -> None:
     project.write("[tool.pytest.ini_options]\nllm_run_dir = 'baselines'\n", "pyproject.toml")
     project.add_model("chat", 'model = "openai:chat"')

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pytest_llmeval.asked import asked_of, digest_of, expected_digest
+from pytest_llmeval.asked import NOTHING, asked_of, digest_of, expected_digest
 from pytest_llmeval.providers.base import Request
 from pytest_llmeval.sources import source_digest
 
@@ -44,14 +44,14 @@ def test_texts_that_calls_share_go_with_their_digests() -> None:
 
 @pytest.mark.parametrize("hostile", ["\ud800", "\x00", "x" * 100_000])
 def test_any_text_has_a_digest(hostile: str) -> None:
-    asked = asked_of(Request([{"role": "user", "content": hostile}], system=hostile, params={"x": object()}))
-    assert asked.system is not None
-    assert len(asked.messages) == len(asked.system) == 12
+    asked = asked_of(Request([{"role": "user", "content": hostile}], system=hostile, params={"x": hostile}))
+    assert [len(part or "") for part in asked[:3]] == [12] * 3
 
 
 def test_what_no_other_process_can_repeat_has_no_digest() -> None:
     loop: list[Any] = []
     loop.append(loop)
+    assert [asked_of(Request(HI, params={"x": value})) for value in (object(), loop, {(): 1})] == [NOTHING] * 3
     assert [expected_digest(value) for value in (None, object(), loop, lambda: 0)] == [None] * 4
     assert expected_digest({1: "a"}) == expected_digest({1: "a"}) is not None
 

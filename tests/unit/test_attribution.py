@@ -172,15 +172,17 @@ def test_one_loss_reads_as_one() -> None:
 def test_a_price_that_changed_is_told_beside_the_cost() -> None:
     before = run(*(record(1.0, call(cost="0.001"), name=f"c{n}") for n in range(8)))
     after = run(*(record(1.0, call(cost="0.002"), name=f"c{n}") for n in range(8)), prices={"input": "2"})
-    (told,) = figures(compared(before, after))
-    assert told.endswith("worse; the user's prices: {'input': '1'} → {'input': '2'}")
+    cost, prices = figures(compared(before, after))
+    assert cost.endswith("worse")
+    assert prices == "prices changed: the user's prices: {'input': '1'} → {'input': '2'}"
     assert before.header is not None
     assert after.header is not None
     after.header.candidates = before.header.candidates
     before.header.prices = [PriceUsed("mini", "gpt-1", "genai-prices", "2025-01-01", "2025-01-01", input="0.15")]
     after.header.prices = [PriceUsed("mini", "gpt-1", "genai-prices", "2025-06-01", "2025-06-01", input="0.3")]
-    (told,) = figures(compared(before, after))
-    assert told.endswith("worse; the published price of gpt-1: input 0.15 → 0.3 USD per 1M tokens")
+    assert list(figures(compared(before, after)))[1] == (
+        "prices changed: the published price of gpt-1: input 0.15 → 0.3 USD per 1M tokens"
+    )
 
 
 def test_candidates_are_not_asked_why_they_differ() -> None:

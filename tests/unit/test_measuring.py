@@ -8,10 +8,9 @@ import pytest
 
 from pytest_llmeval.comparing import compare_runs
 from pytest_llmeval.comparison import Comparison
-from pytest_llmeval.gate import FIGURES, Measured
+from pytest_llmeval.gate import FIGURES, Measured, hold, parse_conditions
 from pytest_llmeval.measuring import measured_of
 from pytest_llmeval.records import Call, Run, TestRecord
-from pytest_llmeval.stats import mean_interval
 
 
 def call(**changes: Any) -> Call:
@@ -74,11 +73,10 @@ def test_repeats_make_no_interval_narrower() -> None:
         for number in range(1, 6)
     ]
     assert measured(*often) == measured(*once)
-    interval = mean_interval([0.0, 1.0] * 5)
     found = measured(*often)["pass"].value
-    assert interval is not None
     assert found is not None
-    assert (found.low, found.high) == (interval.low, interval.high)
+    # The Wilson interval of 5 of 10, as published tables have it; that of 25 of 50 is 0.366 to 0.634.
+    assert (found.low, found.high) == pytest.approx((0.2366, 0.7634), abs=0.00005)
 
 
 def test_a_tail_that_was_not_seen_has_no_interval() -> None:
@@ -105,3 +103,34 @@ def test_a_candidate_that_was_not_compared_has_no_change_and_says_why() -> None:
     found = measured_of(Run(tests=[record(1)]), ["score"], Comparison())["a"]["score"]
     assert (found.change, found.why) == (None, "the baseline does not have the candidate")
     assert found.value is not None
+
+
+def test_what_was_free_and_is_not_any_more_costs_more_than_any_limit() -> None:
+    def priced(*costs: str) -> Run:
+        return Run(tests=[record(n, call(cost=cost)) for n, cost in enumerate(costs)])
+
+    free, paid = priced(*["0"] * 20), priced(*(f"0.0{n}" for n in range(10, 30)))
+    found = measured_of(paid, ["cost"], compare_runs(free, paid))
+    (outcome,) = hold(parse_conditions("cost>10%"), found)
+    assert outcome.fails
+    assert outcome.text == "a: cost up from 0, limit cost>10%"
+    assert hold(parse_conditions("cost>10%"), measured_of(free, ["cost"], compare_runs(free, free))) == []
+    assert hold(parse_conditions("cost>10%"), measured_of(free, ["cost"], compare_runs(paid, free))) == []
+
+
+def test_of_many_candidates_one_that_looks_worse_by_chance_fails_nobody() -> None:
+    def scored(name: str, lost: int) -> list[TestRecord]:
+        return [TestRecord(f"test_x[{name}-{n}]", name, score=float(n >= lost)) for n in range(40)]
+
+    names = [f"c{number}" for number in range(6)]
+    before = Run(tests=[test for name in names for test in scored(name, 0)])
+    after = Run(tests=[test for name in names for test in scored(name, 6 if name == "c3" else 0)])
+    only = measured_of(Run(tests=scored("c3", 6)), ["score"], compare_runs(Run(tests=scored("c3", 0)), after))
+    conditions = parse_conditions("score<-0")
+    assert [outcome.fails for outcome in hold(conditions, only)] == [True]
+    (outcome,) = hold(conditions, measured_of(after, ["score"], compare_runs(before, after)))
+    assert not outcome.fails
+    assert outcome.text.endswith("which may be noise")
+    assert [
+        each.fails for each in hold(conditions, measured_of(after, ["score"], compare_runs(before, after)), strict=True)
+    ] == [True]

@@ -120,7 +120,7 @@ def test_a_figure_on_the_right_side_by_chance_is_met_but_not_established() -> No
 def test_repeats_of_few_cases_establish_no_more_than_the_cases_do() -> None:
     repeated = replace(GOOD, latencies_ms=((900.0,) * 20,) * 5, call_costs=((0.001, 0.009),) * 5)
     assert not only(repeated, max_latency_ms=1000).established
-    assert only(repeated, max_cost_per_request="0.0051").established
+    assert not only(repeated, max_cost_per_request="0.0051").established
     assert only(GOOD, max_latency_ms=1000).established
 
 
