@@ -12,7 +12,7 @@ import pluggy
 
 from pytest_llmeval.cassettes.redact import SecretScanner
 from pytest_llmeval.reports.gate import gate_lines
-from pytest_llmeval.reports.github import FAILING, folder_in_repository, workflow_commands
+from pytest_llmeval.reports.github import FAILING, address_of, folder_in_repository, workflow_commands
 from pytest_llmeval.reports.markdown import render
 from pytest_llmeval.reports.verdicts import not_met_lines
 
@@ -68,11 +68,11 @@ class Actions:
             return []
         self._done = True
         run, mask = self._run(), SecretScanner(os.environ).mask
-        path = os.environ.get("GITHUB_STEP_SUMMARY")
+        path, base = os.environ.get("GITHUB_STEP_SUMMARY"), address_of(self._options.rootdir, os.environ)
         try:
             if path:
                 with Path(path).open("a", encoding="utf-8", newline="\n") as file:
-                    file.write("".join(f"{mask(part)}\n" for part in (render(run), self._comparison()) if part))
+                    file.write("".join(f"{mask(part)}\n" for part in (render(run, base), self._comparison()) if part))
         except OSError as exc:
             print(f"llmeval: the summary of the step could not be written: {exc}", file=sys.stderr)  # noqa: T201
         if not os.environ.get("GITHUB_ACTIONS"):

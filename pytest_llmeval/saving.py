@@ -132,5 +132,5 @@ class Saving:
         if path in self._logs:
             self._logs[path].finish(run_lines(run))
         else:
-            put_lines(path, rendered(run, FORMATS[path.suffix.lower()]))
+            put_lines(path, rendered(run, FORMATS[path.suffix.lower()], self._options.rootdir))
         return f"Report: {shown_path(path)}"

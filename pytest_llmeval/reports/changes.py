@@ -106,6 +106,11 @@ def figures(candidate: CandidateChange) -> Iterator[str]:
             yield f"{figure_name(change.figure)} unknown: {change.why}"
     if quiet:
         yield f"cannot tell: {'; '.join(quiet)}"
+    yield from price_changes(candidate)
+
+
+def price_changes(candidate: CandidateChange) -> Iterator[str]:
+    """Say which prices changed."""
     if candidate.prices:
         yield f"prices changed: {names(candidate.prices, LONGEST_TEXT)}"
 

@@ -9,7 +9,7 @@ from typing import Any
 from pytest_llmeval.comparison import CandidateChange, CaseChange, Change, Comparison, Standings
 from pytest_llmeval.records import Run
 from pytest_llmeval.reports import changes
-from pytest_llmeval.reports.markdown import MOST_CHARACTERS, text
+from pytest_llmeval.reports.markdown import MOST_CHARACTERS, text, within
 from pytest_llmeval.reports.provenance import origin
 from pytest_llmeval.runlines import safe_json
 from pytest_llmeval.stats.differences import Estimate
@@ -17,6 +17,8 @@ from pytest_llmeval.stats.differences import Estimate
 #: How a verdict looks where there are colours.
 STYLES = {r"(?<=: )worse\b": "red", r"(?<=: )better\b": "green"}
 NARROWEST = 20
+#: All pairs of six candidates.
+MOST_PAIRS = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +108,12 @@ def _lines(candidate: CandidateChange) -> Iterator[str]:
 
 def _standing_lines(standings: Standings) -> Iterator[tuple[str, str]]:
     yield from changes.ranking(standings)
-    for pair in standings.pairs:
+    # Those that differ say most; of the others, it says enough that they share a rank.
+    pairs = sorted(standings.pairs, key=lambda pair: pair.verdict not in ("better", "worse"))
+    for pair in pairs[:MOST_PAIRS]:
         yield changes.pair_name(pair), changes.headline(pair)
+    if len(pairs) > MOST_PAIRS:
+        yield "pairs", f"{len(pairs) - MOST_PAIRS:,} more, which --format=json has"
 
 
 def render_markdown(compared: Compared) -> str:
@@ -118,12 +124,13 @@ def render_markdown(compared: Compared) -> str:
     for each in _candidates(compared):
         bullets.append(f"- **{text(changes.pair_name(each))}** {text(changes.headline(each))}")
         bullets += [f"  - {text(line)}" for line in changes.losses(each)]
+        bullets += [f"  - {text(line)}" for line in changes.price_changes(each)]
     bullets += [f"- candidates {text(line)}" for line in _apart(compared)]
     if compared.standings is not None:
         bullets += [f"- {text(label)}: {text(said)}" for label, said in _standing_lines(compared.standings)]
     parts.append("\n".join(bullets) + "\n")
     foot = " · ".join(f"{label} {text(said)}" for label, said in _heads(compared) if label != "note")
-    room = MOST_CHARACTERS - sum(map(len, parts)) - len(foot) - 500
+    parts, room = within(parts, MOST_CHARACTERS - len(foot) - 500)
     for candidate in _candidates(compared):
         details = "\n".join(_details(candidate))
         if len(details) <= room:

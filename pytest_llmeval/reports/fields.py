@@ -139,17 +139,32 @@ def mean_text(mean: float | None) -> str:
 
 def field_notes(table: FieldTable) -> list[Note]:
     """Return what stands out, and the worst cases with the files of their recordings."""
+    worst = [
+        ("worst", f"{worst_text(case)}{f': {one_line(case.cassette)}' if case.cassette else ''}")
+        for case in table.worst
+    ]
+    return [*missed_notes(table), *worst]
+
+
+def missed_notes(table: FieldTable) -> list[Note]:
+    """Return what stands out."""
     notes = [("missed", text) for i, name in enumerate(table.candidates) if (text := _stands_out(table, i, name))]
     left = len(table.fields) - MOST_FIELDS
     if left > 0:
         notes.append(("fields", f"{left:,} more, which score higher"))
-    for case in table.worst:
-        missed = ", ".join(map(one_line, case.missed[:MOST_MISSED]))
-        more = f" and {len(case.missed) - MOST_MISSED} more" if len(case.missed) > MOST_MISSED else ""
-        where = f": {one_line(case.cassette)}" if case.cassette else ""
-        name = f"{one_line(case.candidate)}, {one_line(case.name)}"
-        notes.append(("worst", f"{name} {mean_text(case.score)} ({missed or 'no field'}{more}){where}"))
     return notes
+
+
+def worst_text(case: WorstCase) -> str:
+    """Say what a case misses.
+
+    >>> worst_text(WorstCase("mini", "late-invoice", 0.5, ("due_date",), None))
+    'mini, late-invoice 0.50 (due_date)'
+    """
+    missed = ", ".join(map(one_line, case.missed[:MOST_MISSED]))
+    more = f" and {len(case.missed) - MOST_MISSED} more" if len(case.missed) > MOST_MISSED else ""
+    name = f"{one_line(case.candidate)}, {one_line(case.name)}"
+    return f"{name} {mean_text(case.score)} ({missed or 'no field'}{more})"
 
 
 def _stands_out(table: FieldTable, column: int, candidate: str) -> str:

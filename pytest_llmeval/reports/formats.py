@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pytest_llmeval.errors import RunError
 from pytest_llmeval.records import Run
+from pytest_llmeval.reports.github import address_of
 from pytest_llmeval.runfiles import put_lines
 from pytest_llmeval.runlines import run_lines
 
@@ -25,10 +26,20 @@ def format_of(path: Path) -> str | None:
     return FORMATS.get(path.suffix.lower())
 
 
-def rendered(run: Run, name: str) -> Iterable[str]:
-    """Return a run in a format, in parts."""
+def rendered(run: Run, name: str, root: Path | None = None) -> Iterable[str]:
+    """Return a run in a format, in parts.
+
+    Args:
+        run: The records.
+        name: Name of the format.
+        root: Folder of the project, if that is not the current one.
+    """
     if name == "jsonl":
         return run_lines(run)
+    if name == "markdown":
+        from pytest_llmeval.reports import markdown
+
+        return [markdown.render(run, address_of(root or Path.cwd(), os.environ))]
     module = import_module(f"pytest_llmeval.reports.{name}")
     # Large ones come in parts.
     parts: Iterable[str] = module.parts(run) if hasattr(module, "parts") else [module.render(run)]

@@ -9,6 +9,7 @@ import os
 import posixpath
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from urllib.parse import quote
 
 from pytest_llmeval.display import escape
 from pytest_llmeval.records import Run, TestRecord
@@ -106,3 +107,16 @@ def folder_in_repository(rootdir: Path, environment: Mapping[str, str]) -> str:
         return ""
     found = os.path.relpath(rootdir, workspace).replace(os.sep, "/")
     return "" if found == "." else found
+
+
+def address_of(rootdir: Path, environment: Mapping[str, str]) -> str:
+    """Return the address of a folder at the commit that a workflow runs for, with a slash; empty outside of one.
+
+    >>> told = {"GITHUB_SERVER_URL": "https://github.com", "GITHUB_REPOSITORY": "you/app", "GITHUB_SHA": "1a2b3c"}
+    >>> address_of(Path("/ws/evals"), {**told, "GITHUB_WORKSPACE": "/ws"})
+    'https://github.com/you/app/blob/1a2b3c/evals/'
+    """
+    server, repository, commit = (environment.get(f"GITHUB_{name}") for name in ("SERVER_URL", "REPOSITORY", "SHA"))
+    if not server or not repository or not commit:
+        return ""
+    return posixpath.join(server, repository, "blob", commit, quote(folder_in_repository(rootdir, environment)), "")

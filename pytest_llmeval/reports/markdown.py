@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from html import escape
+from itertools import accumulate
+from urllib.parse import quote
 
 from pytest_llmeval.gate import Gate
 from pytest_llmeval.records import Run, TestRecord
 from pytest_llmeval.reports.columns import columns, one_line
-from pytest_llmeval.reports.fields import MOST_FIELDS, MOST_TABLES, FieldTable, field_notes, field_tables, mean_text
+from pytest_llmeval.reports.fields import (
+    MOST_FIELDS,
+    MOST_TABLES,
+    FieldTable,
+    field_tables,
+    mean_text,
+    missed_notes,
+    worst_text,
+)
 from pytest_llmeval.reports.gate import gate_lines, gate_note
 from pytest_llmeval.reports.mixes import LABELS, Confusion, confusions
 from pytest_llmeval.reports.notes import notes
@@ -35,11 +45,16 @@ NOT_SHOWN = re.compile(r"[^\n\t\x20-\x7e\xa0-\U0010ffff]|[\u200b-\u200f\u2028-\u
 FAILED = {"failed": "Failed", "error": "Errors", "not_run": "Not run"}
 
 
-def render(run: Run) -> str:
-    """Return Markdown of at most 60,000 characters. What models wrote is shown as text, whatever it holds."""
+def render(run: Run, base: str = "") -> str:
+    """Return Markdown of at most 60,000 characters. What models wrote is shown as text, whatever it holds.
+
+    Args:
+        run: The records.
+        base: Address of the project's folder, which links to recordings begin with; without it, they are relative.
+    """
     rows = summarize(run)
     parts = ["## LLM evaluation\n"]
-    parts += [f"> ⚠️ {text(remark)}\n" for remark in run.remarks]
+    parts.append("\n".join(f"> ⚠️ {text(remark)}\n" for remark in run.remarks))
     if rows:
         built = columns(rows)
         heads = ["candidate", *(one_line(column.head) for column in built)]
@@ -50,16 +65,37 @@ def render(run: Run) -> str:
         parts += ["\n".join(table) + "\n", *_notes(run)]
     else:
         parts.append("No test asked a model.\n")
-    parts += _fields(field_tables(run))
+    parts += _fields(field_tables(run), base)
     parts += _routing(confusions(run))
     if run.recommendation is not None:
         parts += _requirements(run.recommendation)
     if run.gate is not None:
         parts.append(_gate(run.gate))
-    room = MOST_CHARACTERS - sum(map(len, parts)) - 500
+    foot = f"<sub>{text(origin(run))}</sub>\n"
+    parts, room = within([part for part in parts if part], MOST_CHARACTERS - len(foot) - 500)
     parts += _failures(sorted(run.tests, key=key_of), room)
-    parts.append(f"<sub>{text(origin(run))}</sub>\n")
-    return "\n".join(parts)
+    return "\n".join([*parts, foot])
+
+
+def within(parts: Iterable[str], room: int) -> tuple[list[str], int]:
+    r"""Cut parts, of lines that stand by themselves, to what there is room for; return them, and the room that is left.
+
+    >>> within(["# a\n", "- one\n- two\n- three\n"], 50)
+    (['# a\n', '- one\n- two\n- three\n'], 24)
+    >>> within(["# a\n", "- one\n- two and a half\n- three and more\n"], 45)[0]
+    ['# a\n', '- one\n\n... and 2 more lines\n']
+    """
+    found = []
+    for part in parts:
+        lines = part.splitlines(keepends=True)
+        if len(part) + 1 > room:
+            told = len(f"\n... and {len(lines):,} more lines\n")
+            kept = sum(end + told <= room for end in accumulate(map(len, lines)))
+            part = f"{''.join(lines[:kept])}\n... and {len(lines) - kept:,} more lines\n" if room > told else ""
+        if part:
+            found.append(part)
+            room -= len(part) + 1
+    return found, max(room, 0)
 
 
 def text(value: str) -> str:
@@ -96,7 +132,7 @@ def _notes(run: Run) -> Iterator[str]:
         yield "\n".join(lines) + "\n"
 
 
-def _fields(tables: Sequence[FieldTable]) -> Iterator[str]:
+def _fields(tables: Sequence[FieldTable], base: str) -> Iterator[str]:
     if tables:
         yield "### Fields\n"
     for table in tables[:MOST_TABLES]:
@@ -105,7 +141,13 @@ def _fields(tables: Sequence[FieldTable]) -> Iterator[str]:
         for name, means in table.fields[:MOST_FIELDS]:
             rows.append(f"| {' | '.join([text(name), *map(mean_text, means)])} |")
         yield "\n".join(rows) + "\n"
-        yield "\n".join(f"- **{label}**: {text(said)}" for label, said in field_notes(table)) + "\n"
+        notes = [f"- **{label}**: {text(said)}" for label, said in missed_notes(table)]
+        notes += [f"- **worst**: {text(worst_text(case))}{_link(case.cassette, base)}" for case in table.worst]
+        yield "\n".join(notes) + "\n"
+
+
+def _link(cassette: str | None, base: str) -> str:
+    return "" if cassette is None else f": [{text(cassette)}]({base}{quote(cassette)})"
 
 
 def _routing(routed: Sequence[Confusion]) -> Iterator[str]:

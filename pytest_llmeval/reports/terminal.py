@@ -118,7 +118,8 @@ class Screen:
         if not lines:
             return
         grid = Table.grid(padding=(0, GAP, 0, 0), pad_edge=False)
-        grid.add_column(no_wrap=True)
+        # Names of two candidates may be wider than the screen; the text beside them is what matters.
+        grid.add_column(overflow="fold", max_width=self._console.width * 2 // 5)
         grid.add_column(overflow="fold")
         previous = None
         for label, text in lines:

@@ -42,6 +42,20 @@ def lost(count: int) -> tuple[CaseChange, ...]:
     return tuple(CaseChange(f"c{n}", f"c{n}", 1.0, 0.0) for n in range(count))
 
 
+def test_many_candidates_and_long_names_still_fit_into_a_comment() -> None:
+    names = [f"c{number}-{'|' * 60}" for number in range(40)]
+    before = run(*(case(f"x{n}", 1.0, name) for name in names for n in range(8)))
+    after = run(*(case(f"x{n}", float(n > k % 5), name) for k, name in enumerate(names) for n in range(8)))
+    told = compared(before, after)
+    shown = render_markdown(told)
+    assert len(shown) <= 60_000
+    assert "<sub>" in shown.splitlines()[-1]
+    assert "- pairs: 765 more, which --format=json has" in render_markdown(
+        Compared(told.after, standings=told.standings)
+    )
+    assert "pairs 765 more" in " ".join(render_comparison(told, width=120, color=False).split())
+
+
 def test_the_sentence_of_a_candidate_that_got_worse() -> None:
     found = candidate(change("score", 0.91, 0.84, -0.12, -0.02), lost=lost(3), won=lost(1))
     assert changes.headline(found) == "0.91 → 0.84 (−0.07, 95% −0.12…−0.02): worse. 3 cases lost: c0, c1, c2; 1 won"

@@ -89,6 +89,16 @@ def test_the_worst_cases_are_listed_with_their_recordings() -> None:
     ]  # fmt: skip
 
 
+def test_in_markdown_recordings_of_the_worst_cases_are_links() -> None:
+    odd = record("a", 1, cassette="llm_cassettes/a b/[x](y).yaml")
+    assert (
+        "- **worst**: a, case1 0.50 (due&#95;date): [llm&#95;cassettes/a b/&#91;x&#93;(y).yaml]"
+        "(llm_cassettes/a%20b/%5Bx%5D%28y%29.yaml)\n"
+    ) in markdown.render(Run(tests=[odd]))
+    base = "https://github.com/you/app/blob/1a2b3c/"
+    assert f"({base}llm_cassettes/a/case1.yaml)" in markdown.render(Run(tests=[record("a", 1)]), base)
+
+
 def test_many_candidates_have_fewer_cases_each() -> None:
     tests = [record(name, n) for name in "abcdef" for n in range(5)]
     assert len(only(*tests).worst) == 6

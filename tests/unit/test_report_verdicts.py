@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from typing import Any
 
@@ -133,3 +134,11 @@ def test_a_month_is_free_where_every_call_is() -> None:
     free = [TestRecord("test_x[a]", "a", score=1.0, calls=[Call("a", cost="0", cost_status="free")])]
     found = recommendation(free, wanted=Requirements(requests_per_month=10, max_cost_per_request=Decimal(1)))
     assert heading(found.candidates[0], found) == "a: meets all requirements, free for 10 requests"
+
+
+def test_the_verdicts_of_many_candidates_fit_into_a_comment() -> None:
+    run = verdict(*(asked(f"model-{number}-{'|' * 60}", 0.5)[:4] for number in range(150)))
+    shown = markdown.render(run)
+    assert len(shown) <= 60_000
+    assert re.search(r"\.\.\. and \d+ more lines", shown)
+    assert shown.splitlines()[-1].startswith("<sub>")
