@@ -18,7 +18,7 @@ PACKAGE = "pytest_llmeval"
 LAYERS = {
     "values": (
         "errors candidates mixes cases response runheader records runlines running testlog options settings standins "
-        "stats display catalog markers strategies tomltext"
+        "stats display catalog markers strategies settingsfile"
     ),
     "logic": (
         "pacing breaker cassettes providers prices tariffs recorded bounds ledger budget jsontext checks compare "
@@ -57,6 +57,7 @@ IMPORTERS = {
     "jinja2": "templates",
     "jsonschema": "checks",
     "referencing": "checks",
+    "tomlkit": "settingsfile",
     "genai_prices": "prices published",
     "rapidfuzz": "cassettes.stale compare",
     "numpy": "stats.means stats.power stats.quantities stats.scores stats.signflips",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pytest_llmeval.records import Run
 from pytest_llmeval.reports.columns import NOT_APPLICABLE, UNKNOWN, Column, format_ms
@@ -196,32 +196,6 @@ def task_notes(found: Sequence[TaskVerdict]) -> Iterator[Note]:
         yield "best", "there are no requirements, so that the highest quality decides, whatever it costs"
     if any(task.requests is None for task in found):
         yield "volume", "say how many requests a task has: --requests NAME=500K, or requests_per_month of the task"
-
-
-def suggestion(found: Sequence[TaskVerdict], tasks: Mapping[str, TaskSettings], prefix: str) -> Iterator[str]:
-    """Yield settings that give each task its best model, in TOML; what the settings say beside that is kept.
-
-    >>> from pytest_llmeval.verdicts import Figures
-    >>> best = CandidateVerdict(Figures("openai:gpt-4o-mini"), ())
-    >>> found = [TaskVerdict("sort", 30, 0, (best,), best, None, False)]
-    >>> for line in suggestion(found, {}, "tool.llmeval."): print(line)
-    [tool.llmeval.tasks.sort]
-    model = "openai:gpt-4o-mini"
-    """
-    from pytest_llmeval.tomltext import toml_key, toml_value
-
-    for number, task in enumerate(found):
-        if number:
-            yield ""
-        own = tasks.get(task.name)
-        data: dict[str, Any] = {} if own is None else own.model_dump(exclude_none=True, exclude_defaults=True)
-        if task.best is None:
-            yield f"# {toml_key(task.name)}: no candidate meets all requirements"
-        else:
-            data = {**data, "model": task.best.name}
-        yield f"[{prefix}tasks.{toml_key(task.name)}]"
-        for key in sorted(data, key=lambda key: (key != "model", key)):
-            yield f"{key} = {toml_value(data[key])}"
 
 
 def only_named(run: Run) -> Run:

@@ -151,6 +151,31 @@ def test_settings_are_suggested_that_pytest_takes(command: Command, project: Pro
     assert project.server.questions() == []
 
 
+def test_suggestions_are_written_into_the_settings_as_they_stand(command: Command, project: Project) -> None:
+    project.run("--llm-save=main", models="chat,large").assert_outcomes(passed=16)
+    path = project.path / "pyproject.toml"
+    project.add_settings("# ours\n[tool.llmeval.tasks.reasoning]\nmodel = 'chat' # for now\ntemperature = 0\n")
+    was = path.read_text("utf-8")
+    path.chmod(0o640)
+    told = command("settings", "--suggest=main")
+    assert tomllib.loads(told.out)["tool"]["llmeval"]["tasks"]["reasoning"] == {"model": "large", "temperature": 0}
+    assert path.read_text("utf-8") == was
+    done = command("settings", "--suggest=main", "--write")
+    assert (done.status, done.err) == (0, "")
+    assert done.out.splitlines() == [
+        "pyproject.toml: reasoning: chat → large", "pyproject.toml: sorting: none → chat",
+    ]  # fmt: skip
+    now = path.read_text("utf-8")
+    assert now.startswith(was.replace("'chat' # for now", '"large" # for now'))
+    assert path.stat().st_mode & 0o777 == 0o640
+    project.server.questions()
+    project.run(models=None).assert_outcomes(passed=7, errors=1)
+    assert project.server.questions() == []
+    again = command("settings", "--suggest=main", "--write")
+    assert "reasoning: large, as before" in again.out
+    assert path.read_text("utf-8") == now
+
+
 def test_a_run_without_tasks_suggests_nothing_and_says_why(command: Command, project: Project) -> None:
     project.write("def test_it(llm):\n    llm.complete('hi')\n")
     project.run("--llm-save=main").assert_outcomes(passed=1)

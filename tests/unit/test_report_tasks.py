@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import tomllib
 from decimal import Decimal
 from typing import Any
 
 from pytest_llmeval.records import Call, Run, TestRecord
-from pytest_llmeval.reports.tasks import TaskVerdict, suggestion, task_notes, task_verdicts, totals_of
+from pytest_llmeval.reports.tasks import TaskVerdict, task_notes, task_verdicts, totals_of
 from pytest_llmeval.settings import Requirements, TaskSettings
 
 COSTS = {"mini": "0.001", "large": "0.01"}
@@ -92,30 +91,6 @@ def test_tests_that_name_no_task_are_one_only_where_none_does() -> None:
     assert list(verdicts(mixed)) == ["sorting"]
     unnamed = Run(candidates=["mini"], tests=[record("mini", None, 1, 0.0)])
     assert list(verdicts(unnamed)) == ["(no task)"]
-
-
-def test_what_is_suggested_is_toml_that_keeps_what_was_set() -> None:
-    tasks = {
-        "reasoning": TaskSettings(model="old", temperature=1, max_tokens=8192, parameters={"stop": ["\n", 'a"b']}),
-        "sorting": TaskSettings(requirements=Requirements(max_cost_per_request=Decimal("0.5"))),
-    }
-    found = [*verdicts(tasks=tasks).values(), *verdicts(run(**{"two words": (1.0, 0.0)})).values()]
-    data = tomllib.loads("\n".join(suggestion(found, tasks, "tool.llmeval.")))["tool"]["llmeval"]["tasks"]
-    assert data["reasoning"] == {
-        "model": "large",
-        "temperature": 1.0,
-        "max_tokens": 8192,
-        "parameters": {"stop": ["\n", 'a"b']},
-    }
-    assert data["sorting"] == {"model": "mini", "requirements": {"max_cost_per_request": 0.5}}
-    assert data["two words"] == {"model": "mini"}
-
-
-def test_a_task_without_a_best_model_keeps_the_one_it_has() -> None:
-    tasks = {"reasoning": TaskSettings(model="old"), "sorting": TaskSettings()}
-    text = "\n".join(suggestion(list(verdicts(min_quality_score=0.95).values()), tasks, ""))
-    assert "# reasoning: no candidate meets all requirements" in text
-    assert tomllib.loads(text)["tasks"]["reasoning"] == {"model": "old"}
 
 
 def test_notes_say_what_is_not_met_and_what_is_not_known() -> None:
