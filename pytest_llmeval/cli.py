@@ -14,7 +14,7 @@ from pytest_llmeval.errors import LLMEvalError
 
 #: Each is a module of `commands`.
 COMMANDS = (
-    *("cases", "models", "shortlist", "monthly", "breakeven", "checklist", "whatif", "tasks"),
+    *("cases", "providers", "models", "shortlist", "monthly", "breakeven", "checklist", "whatif", "tasks"),
     *("show", "compare", "merge", "export", "cassettes", "scan", "settings"),
 )
 

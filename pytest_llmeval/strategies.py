@@ -49,14 +49,14 @@ class Strategy:
 
 
 def strategy(
-    shares: Mapping[str, Decimal], each: Mapping[str, Decimal | None], routing: Decimal = Decimal(0)
+    shares: Mapping[str, Decimal], each: Mapping[str, Decimal | None], routing: Decimal | None = Decimal(0)
 ) -> Strategy:
     """Return what a split of the traffic costs a request.
 
     Args:
         shares: Share of the traffic by model.
         each: USD for a request by model; None where it is unknown.
-        routing: USD that it takes to choose the model of a request; only where there are several.
+        routing: USD that it takes to choose the model of a request; only where there are several. None if unknown.
 
     >>> each = {"mini": Decimal("0.00075"), "large": Decimal("0.0125")}
     >>> strategy({"mini": Decimal("0.7"), "large": Decimal("0.3")}, each).per_request
@@ -64,9 +64,10 @@ def strategy(
     """
     costs = [(share, each[name]) for name, share in shares.items()]
     known = [share * cost for share, cost in costs if cost is not None]
-    if len(known) < len(costs):
+    added = routing if len(costs) > 1 else Decimal(0)
+    if len(known) < len(costs) or added is None:
         return Strategy(shares, None)
-    return Strategy(shares, (sum(known, Decimal(0)) + (routing if len(costs) > 1 else 0)).normalize())
+    return Strategy(shares, (sum(known, Decimal(0)) + added).normalize())
 
 
 def ranked(strategies: Iterable[Strategy]) -> list[Strategy]:

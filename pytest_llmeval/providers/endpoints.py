@@ -69,6 +69,8 @@ OPENAI_COMPATIBLE = (
         reports_cost=True,
     ),
 )
+#: All of them, the two whose own SDKs are used first.
+ENDPOINTS = (OPENAI, ANTHROPIC, *OPENAI_COMPATIBLE[1:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,12 +131,11 @@ def endpoint_of(url: str, provider: str | None = None) -> Endpoint | None:
     >>> endpoint_of("https://api.anthropic.com/v1/messages").name
     'anthropic'
     """
-    rows = (*OPENAI_COMPATIBLE, ANTHROPIC)
     try:
         origin = _origin(url)
     except ValueError:
         return None
-    found = (row for row in rows if (row.name == provider if provider else _origin(row.base_url) == origin))
+    found = (row for row in ENDPOINTS if (row.name == provider if provider else _origin(row.base_url) == origin))
     return next(found, None)
 
 

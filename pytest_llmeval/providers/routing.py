@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 
+from pytest_llmeval.bounds import BYTES_PER_TOKEN
 from pytest_llmeval.breaker import CircuitBreaker
 from pytest_llmeval.candidates import Candidate
 from pytest_llmeval.checks import conforms
@@ -27,6 +28,8 @@ CLASSIFY = (
     "You sort the requests of users by how hard they are to answer. Answer with one word alone: simple, if a small "
     "model answers it well; complex, if it takes reasoning, several steps or knowledge of a field."
 )
+#: About what a classifier reads beside the request, and the most that it writes.
+CLASSIFY_TOKENS = len(CLASSIFY) // BYTES_PER_TOKEN, FEW_TOKENS
 ASK_SCORE = (
     "How sure are you that your last answer is right and complete? Answer with a whole number alone, from 0 (not at "
     "all) to 10 (certain)."

@@ -57,6 +57,10 @@ def save_run(run: Run, path: str | os.PathLike[str]) -> None:
     pytest_llmeval.errors.RunError: run.txt: a run is written as .jsonl, .json, .md, .csv. Choose one of these.
     """
     file = Path(path)
+    if run.header is None and format_of(file) in ("jsonl", "json"):
+        raise RunError(
+            f"{path}: this run has no header, as those of `evaluate` and `load_run` have. Write one of these."
+        )
     name = format_of(file)
     if name is None:
         raise RunError(f"{path}: a run is written as {', '.join(FORMATS)}. Choose one of these.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from decimal import Decimal
 
 import pytest
 
@@ -85,6 +86,26 @@ def test_a_run_gives_tokens_and_costs_as_measured(command: Command, kept: None) 
     assert "Of gpt-4o nothing was measured: 120 tokens in and 20 out" in " ".join(beside.out.split())
 
 
+def test_a_catalog_that_is_not_there_is_told_where_a_run_needs_none_too(command: Command, kept: None) -> None:
+    assert "refernce" in command("monthly", "--run=main", "--requests=1M", "--catalog=refernce").err
+
+
+def test_a_classifier_is_priced_by_what_it_reads(command: Command) -> None:
+    asked = ["monthly", "--requests=1M", "--tokens-in=500", "--tokens-out=100", "--catalog=reference"]
+    asked += ["--split=gpt-4o-mini=70%,Claude Sonnet=30%"]
+    without = command(*asked, "--format=json")
+    done = command(*asked, "--classifier=gpt-4o-mini")
+    told = " ".join(done.out.split())
+    assert "gpt-4o-mini reads 550 tokens, its instructions too, and writes 10, which adds $0.0000885 to a" in told
+    (was,) = (row for row in json.loads(without.out)["strategies"] if "+" in row["strategy"])
+    (now,) = (
+        row
+        for row in json.loads(command(*asked, "--classifier=gpt-4o-mini", "--format=json").out)["strategies"]
+        if "+" in row["strategy"]
+    )
+    assert Decimal(now["monthly_usd"]) - Decimal(was["monthly_usd"]) == Decimal("88.50")
+
+
 def test_a_free_model_is_said_to_need_a_machine(command: Command, project: Project) -> None:
     project.add_model("own", 'model = "openai:own"\nprices = "free"')
     project.write(TESTS)
@@ -154,6 +175,13 @@ def test_a_run_gives_what_is_not_said(command: Command, kept: None) -> None:
         (["monthly", "gpt-40", "--requests=1M", "--catalog=reference"], "Did you mean 'gpt-4o'?"),
         (["monthly", "--requests=1M", "--split=a=0.5"], "add up to 50%, not 100%"),
         (["monthly", "--requests=1M", "--run=nothing"], "neither a file nor a kept run"),
+        (["monthly", "gpt-4o", "--requests=1M", "--tokens=9", "--tokens-in=9"], "--tokens and --tokens-in: both say"),
+        (["monthly", "--requests=1M", "--run=main", "--tokens-out=9"], "--run=main and --tokens-out: both say"),
+        (["monthly", "gpt-4o", "--requests=1M", "--classifier=gpt-4o-mini"], "Add --split"),
+        (
+            ["monthly", "--requests=1M", "--split=gpt-4o=0.5,openai:gpt-4o=0.5", "--catalog=reference"],
+            "two of these are openai:gpt-4o",
+        ),
         (["breakeven", "--requests=1M", "--tokens=2000"], "not known: --price or --model, --gpu-month"),
         (["breakeven", *BREAK_EVEN, "--utilization=1.5"], "utilization is 1.5; it must be at most 1"),
         (["breakeven", *BREAK_EVEN, "--gpu-hour=1"], "give one of them"),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_llmeval import ConfigError, Response, RunError, evaluate, load_run, save_run, score_fields
+from pytest_llmeval import ConfigError, Response, Run, RunError, evaluate, load_run, save_run, score_fields
 from pytest_llmeval.cases import Case
 from pytest_llmeval.comparing import compare_runs
 from tests.chat_server import ChatServer
@@ -111,6 +111,8 @@ def test_what_cannot_be_used_is_told_before_anybody_is_asked(project: Project, h
     assert project.server.asked == []
     with pytest.raises(RunError, match=r"\.jsonl, \.json"):
         save_run(evaluate("chat", CASES[:1], lambda reply, case: True), "run.html")
+    with pytest.raises(RunError, match=r"run\.jsonl: this run has no header"):
+        save_run(Run(), "run.jsonl")
 
 
 def test_no_key_gets_into_a_message(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:

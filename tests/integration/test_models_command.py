@@ -117,3 +117,18 @@ def test_what_cannot_be_used_is_told(command: Command, arguments: list[str], sai
     done = command("models", *arguments)
     assert (done.status, done.out) == (2, "")
     assert said in done.err
+
+
+def test_providers_are_listed_with_their_addresses_and_whether_there_is_a_key(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GROQ_API_KEY", "gsk_secret")
+    monkeypatch.delenv("TOGETHER_API_KEY", raising=False)
+    done = command("providers", width=120)
+    rows = {line.split()[0]: line.split()[1:] for line in done.out.splitlines() if line.strip()}
+    assert rows["groq"] == ["api", "GROQ_API_KEY", "yes", "https://api.groq.com/openai/v1"]
+    assert rows["together"] == ["api", "TOGETHER_API_KEY", "no", "https://api.together.xyz/v1"]
+    assert rows["ollama"] == ["self-hosted", "any", "-", "http://localhost:11434/v1"]
+    assert "gsk_secret" not in done.out
+    data = json.loads(command("providers", "--format=json").out)
+    assert {"provider": "gemini", "key_variables": ["GEMINI_API_KEY"]}.items() <= data[-2].items()
