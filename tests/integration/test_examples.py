@@ -197,6 +197,18 @@ def test_candidates_made_of_the_two_replay_beside_them_as_the_readme_shows(mixed
     ] == []
 
 
+def test_the_verdict_on_the_two_models_is_the_one_that_the_readme_shows(tmp_path: Path) -> None:
+    asked = ("min_quality_score=0.6", "max_latency_ms=2500", "data_privacy=strict", "output_format=json")
+    options = [part for text in asked for part in ("--llm-require", text)]
+    test = "examples/tickets/test_tickets.py::test_ticket"
+    found = replay(copy_examples(tmp_path), *options, what=test)
+    assert found.exit_code == 0, found.output
+    told = found.output.partition(" LLM requirements ")[2].splitlines()[1:-1]
+    readme = (EXAMPLES.parent / "README.md").read_text(encoding="utf-8")
+    assert "\n".join(told).strip() in readme
+    assert " ".join([f"pytest {test}", *(f"--llm-require {text}" for text in asked)]) in " ".join(readme.split())
+
+
 def test_what_routers_ask_the_two_is_what_each_was_asked_alone(mixed: Replay) -> None:
     alone = {
         (record["case"], record["candidate"]): record["calls"][0]
