@@ -14,7 +14,7 @@ from pytest_llmeval.cassettes.matching import SECRET_PARAMETERS, HTTPRequest
 from pytest_llmeval.cassettes.secrets import (
     ACCOUNT_HEADERS,
     CREDENTIAL_HEADERS,
-    KEY_SHAPES_BY_SIGN,
+    HINTS_BY_SIGN,
     KNOWN_EXAMPLES,
     SHORTEST_SECRET,
     KnownSecret,
@@ -30,6 +30,7 @@ from pytest_llmeval.cassettes.views import (
     LONG_RUN,
     View,
     encoded_runs,
+    has_text,
     is_readable,
     long_runs,
     overlapping,
@@ -97,6 +98,7 @@ class SecretScanner:
         self._learned: dict[str, KnownSecret] = {}
         self._seen: set[str] = set()
         self._known: tuple[KnownSecret, ...] = ()
+        self._in_ascii = True
         self._runs: dict[tuple[int, bool, bytes], tuple[Span, ...]] = {}
         # A log record is formatted several times, by each handler.
         self._masked = lru_cache(maxsize=64)(self._mask)
@@ -104,14 +106,17 @@ class SecretScanner:
 
     def learn(self) -> None:
         """Take up what the environment holds now; what it once held stays known."""
-        for name, value in list(self._environ.items()):
+        # What is there may be gone when it is looked at: pytest sets a variable for each test, in its own thread.
+        for name in list(self._environ):
+            value = self._environ.get(name, "")
             if len(value) < SHORTEST_SECRET or (name, value) in self._variables:
                 continue
-            self._variables.add((name, value))
-            for secret, what in secrets_of(name, value, sure=name in self._also):
-                if not secret.startswith(self._ignored):
-                    self._own.setdefault(secret, known(secret, what))
-                    self._renew()
+            with self._lock:
+                self._variables.add((name, value))
+                for secret, what in secrets_of(name, value, sure=name in self._also):
+                    if not secret.startswith(self._ignored):
+                        self._own.setdefault(secret, known(secret, what))
+                        self._renew()
 
     def learn_request(self, request: HTTPRequest) -> None:
         """Take up what a request carries as keys: they may be nowhere in the environment, and be echoed."""
@@ -159,6 +164,7 @@ class SecretScanner:
         # The longest first: of a key that holds another one, all is to go.
         secrets = [*self._own.values(), *self._learned.values()]
         self._known = tuple(sorted(secrets, key=lambda secret: -len(secret.value)))
+        self._in_ascii = all(secret.value.isascii() for secret in secrets)
         self._masked.cache_clear()
         self._runs.clear()
 
@@ -272,14 +278,15 @@ class SecretScanner:
                 while at >= 0:
                     yield Span(at, at + len(form), secret.what)
                     at = text.find(form, at + len(form))
-        for sign, shapes in KEY_SHAPES_BY_SIGN.items():
+        for sign, hints in HINTS_BY_SIGN.items():
             if sign in text:
-                for what, hints, shape in shapes:
-                    if any(hint in text for hint in hints):
-                        yield from _shaped(text, shape, f"what looks like {what}")
+                for what, shape in {hints[hint]: None for hint in hints if hint in text}:
+                    yield from _shaped(text, shape, f"what looks like {what}")
 
     def _encoded(self, text: str, depth: int, *, escaped: bool = False) -> Iterator[Span]:
         for start, end, data in encoded_runs(text, escaped=escaped):
+            if self._in_ascii and not has_text(data):
+                continue
             for reading in readings(data):
                 if len(reading) < SHORTEST_SECRET:
                     continue

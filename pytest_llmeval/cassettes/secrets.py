@@ -79,16 +79,17 @@ KEY_SHAPES = tuple(
 )
 
 
-def _by_sign() -> dict[str, list[tuple[str, tuple[str, ...], re.Pattern[str]]]]:
-    shapes: dict[str, list[tuple[str, tuple[str, ...], re.Pattern[str]]]] = {}
-    for shape in KEY_SHAPES:
-        sign = next((sign for sign in "-_.= " if all(sign in hint for hint in shape[1])), "")
-        shapes.setdefault(sign, []).append(shape)
-    return shapes
+def _by_sign() -> dict[str, dict[str, tuple[str, re.Pattern[str]]]]:
+    found: dict[str, dict[str, tuple[str, re.Pattern[str]]]] = {}
+    for what, hints, shape in KEY_SHAPES:
+        sign = next((sign for sign in "-_.= " if all(sign in hint for hint in hints)), "")
+        found.setdefault(sign, {}).update(dict.fromkeys(hints, (what, shape)))
+    return found
 
 
-#: By a sign that all of them have: one character is looked for much faster than several, and base64 has none of these.
-KEY_SHAPES_BY_SIGN = _by_sign()
+#: What texts with keys hold, with the shapes of such keys, by a sign that it has: one character is looked for much
+#: faster than several, and base64 has none of these.
+HINTS_BY_SIGN = _by_sign()
 
 #: Published in the manuals of AWS and of jwt.io; models repeat them.
 KNOWN_EXAMPLES = ("EXAMPLE", "eyJzdWIiOiIxMjM0NTY3ODkwIiwi")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import os
 import random
+import threading
 import uuid
 from typing import Any
 from urllib.parse import quote
@@ -15,6 +17,7 @@ import pytest
 from pytest_llmeval.cassettes.matching import HTTPRequest
 from pytest_llmeval.cassettes.redact import RESPONSE_HEADERS, SecretScanner, kept_headers
 from pytest_llmeval.cassettes.secrets import is_placeholder
+from pytest_llmeval.cassettes.views import RUN, _runs
 
 KEY = 'Zk9/"+q7\\Lm2=Xv'
 TOKEN = "9fX2mQ7bTzLw4Rk8Vn3Hs6Yd"
@@ -482,3 +485,58 @@ def test_a_password_that_is_not_ascii_is_found_in_bytes_that_are_no_text() -> No
         body = with_key(5, " pässwörter-9f3 ".encode(encoding))
         assert scanner.find_in_body(body)
         assert scanner.find(b64(body))
+
+
+class Changing(dict[str, str]):
+    """An environment in which pytest takes a variable away while another thread looks at it."""
+
+    def __getitem__(self, name: str) -> str:
+        if name == "PYTEST_CURRENT_TEST":
+            raise KeyError(name)
+        return super().__getitem__(name)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        try:
+            return self[name]
+        except KeyError:
+            return default
+
+    def items(self) -> Any:
+        return ((name, self[name]) for name in self)
+
+
+def test_a_variable_that_is_gone_when_it_is_looked_at_costs_no_answer() -> None:
+    scanner = SecretScanner(Changing({"PYTEST_CURRENT_TEST": "test_it (call)", "BANK_API_KEY": TOKEN}))
+    assert [finding.what for finding in scanner.find(f"x {TOKEN}")] == ["the value of BANK_API_KEY"]
+
+
+def test_threads_may_learn_while_the_environment_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    scanner, faults, stop = SecretScanner(os.environ), [], threading.Event()
+
+    def learn() -> None:
+        try:
+            while not stop.is_set():
+                scanner.learn()
+        except Exception as exc:
+            faults.append(exc)
+
+    threads = [threading.Thread(target=learn) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for number in range(3000):
+        os.environ["LLMEVAL_CHANGING_KEY"] = f"9fX2mQ7bTz{number % 7}"
+        del os.environ["LLMEVAL_CHANGING_KEY"]
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert faults == []
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_runs_that_are_looked_for_fast_are_the_same(seed: int) -> None:
+    chance = random.Random(seed)
+    encoded = [base64.encodebytes(chance.randbytes(chance.randint(1, 300))).decode() for _ in range(40)]
+    between = [" ", "\n  ", "\r\n", "é", "\\n", "=", '"', "a-b/c"]
+    text = "".join(part + chance.choice(between) for part in encoded)
+    text = text.replace("\n", "\r\n\t") if seed % 3 == 0 else text
+    assert [match.span() for match in _runs(text)] == [match.span() for match in RUN.finditer(text)]
