@@ -80,22 +80,26 @@ class Orphans:
         """Yield the orphans of a candidate: ``<root>/<module>/<candidate>/<test>.yaml``, that module or another."""
         key = root, candidate
         if key not in self._known:
-            below = glob.escape(f"{candidate}/") if candidate else ""
-            below = f"{FIXTURES}/{below}" if self._fixtures else below
-            # Those of a folder's fixtures stand beside its modules.
-            folders = [*([root] if self._fixtures else []), *sorted(root.glob("*/"))]
-            paths = [
-                path
-                for folder in folders
-                if folder.name != FIXTURES
-                for path in sorted(folder.glob(f"{below}*.yaml"))
-                if not self._owned(folder, path.name)
-            ]
+            try:
+                paths = list(self._paths(root, candidate))
+            except OSError:
+                # That the folder cannot be read is told when the test's own recording is.
+                paths = []
             self._known[key] = list(_readable(paths))
         for found in self._known[key]:
             # Another test may have taken it over by now.
             if found.path.is_file():
                 yield found
+
+    def _paths(self, root: Path, candidate: str | None) -> Iterator[Path]:
+        below = glob.escape(f"{candidate}/") if candidate else ""
+        below = f"{FIXTURES}/{below}" if self._fixtures else below
+        # Those of a folder's fixtures stand beside its modules.
+        for folder in [*([root] if self._fixtures else []), *sorted(root.glob("*/"))]:
+            if folder.name != FIXTURES:
+                yield from (
+                    path for path in sorted(folder.glob(f"{below}*.yaml")) if not self._owned(folder, path.name)
+                )
 
 
 def stock(paths: Iterable[Path], *, sure: bool) -> Iterator[Found]:

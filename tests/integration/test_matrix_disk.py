@@ -21,6 +21,13 @@ def test_a_disk_that_fails_is_told_and_costs_nothing_else(tmp_path: Path) -> Non
     assert matrix.tried >= len(PORTABLE)
 
 
+def test_a_folder_whose_name_is_too_long_is_told_in_each_mode(tmp_path: Path) -> None:
+    (fault,) = (fault for fault in PORTABLE if fault.name == "a name too long")
+    matrix = tried((fault,), tmp_path, cases=len(fault.cases), xdist=0)
+    assert matrix.lost == []
+    assert matrix.tried >= len(fault.cases)
+
+
 def test_it_is_told_with_workers_too(tmp_path: Path) -> None:
     matrix = tried(PORTABLE[:1], tmp_path, cases=0, xdist=1)
     assert matrix.lost == []
