@@ -51,7 +51,9 @@ def sections(
 def _fields(screen: Screen, tables: Sequence[FieldTable]) -> None:
     for number, table in enumerate(tables[:MOST_TABLES]):
         if len(tables) > 1:
-            screen.line(("\n" if number else "") + table.test)
+            if number:
+                screen.line()
+            screen.line(table.test)
         rows = [
             (name, [(mean_text(mean), _heat(mean)) for mean in means]) for name, means in table.fields[:MOST_FIELDS]
         ]
@@ -63,7 +65,9 @@ def _fields(screen: Screen, tables: Sequence[FieldTable]) -> None:
 
 def _routing(screen: Screen, routed: Sequence[Confusion]) -> None:
     for number, confusion in enumerate(routed):
-        screen.line(("\n" if number else "") + str(confusion))
+        if number:
+            screen.line()
+        screen.line(str(confusion))
         rows = [(label, [(f"{count:,}", "") for count in counts]) for label, counts in confusion.rows]
         screen.matrix("labelled", [f"routed {label}" for label in LABELS], rows)
 
