@@ -319,18 +319,27 @@ class ReadAhead:
     def _next(self) -> Job | None:
         with self._work:
             while not self._stopped:
-                # The first whose endpoint takes another: a slow local model does not hold up the others.
-                job = next((job for job in self._queue if self._has_room(job)), None)
+                job = self._first()
                 if job is not None:
                     self._queue.remove(job)
                     self._busy[job.llm.pace] += 1
                     job.asking = True
                     # Several may have waited for answers to be written.
-                    if self._idle and any(map(self._has_room, self._queue)):
+                    if self._idle and self._first() is not None:
                         self._wake_one()
                     return job
                 self._idle += 1
                 self._work.wait()
+        return None
+
+    def _first(self) -> Job | None:
+        """Return the first whose endpoint takes another: a slow local model does not hold up the others."""
+        full = set()
+        for job in self._queue:
+            if job.llm.pace not in full:
+                if self._has_room(job):
+                    return job
+                full.add(job.llm.pace)
         return None
 
     def _wake_one(self) -> bool:

@@ -23,6 +23,7 @@ from pytest_llmeval.cassettes.secrets import (
     is_random,
     keys_in_header,
     known,
+    may_hold_secret,
     secret_parameters,
     secrets_of,
 )
@@ -94,6 +95,7 @@ class SecretScanner:
         self._ignored = tuple(ignored) or ("\0",)
         self._lock = threading.Lock()
         self._variables: set[tuple[str, str]] = set()
+        self._harmless: set[str] = set()
         self._own: dict[str, KnownSecret] = {}
         self._learned: dict[str, KnownSecret] = {}
         self._seen: set[str] = set()
@@ -108,7 +110,14 @@ class SecretScanner:
         """Take up what the environment holds now; what it once held stays known."""
         # What is there may be gone when it is looked at: pytest sets a variable for each test, in its own thread.
         for name in list(self._environ):
-            value = self._environ.get(name, "")
+            if name in self._harmless:
+                continue
+            value = self._environ.get(name)
+            if value is None:
+                continue
+            if name not in self._also and not may_hold_secret(name):
+                # Once is enough: this is asked for each request.
+                self._harmless.add(name)
             if len(value) < SHORTEST_SECRET or (name, value) in self._variables:
                 continue
             with self._lock:

@@ -15,6 +15,10 @@ KEY_VARIABLE = re.compile(
     re.IGNORECASE,
 )
 
+ADDRESS_VARIABLE = re.compile(
+    r"UR[IL]|DSN|PROXY|CONN|ENDPOINT|HOST|BROKER|BACKEND|DATABASE|REDIS|MONGO|AMQP", re.IGNORECASE
+)
+
 #: Headers whose values let their bearer in.
 CREDENTIAL_HEADERS = frozenset({
     *("authorization", "proxy-authorization", "x-api-key", "api-key", "apikey", "x-goog-api-key", "x-auth-token"),
@@ -177,6 +181,15 @@ def could_be_key(value: str) -> bool:
     if len(value) < SHORTEST_SECRET or is_placeholder(value):
         return False
     return is_random(value) or (len(value) >= 20 and len(set(value)) >= 8)
+
+
+def may_hold_secret(name: str) -> bool:
+    """Whether an environment variable is called so that it may hold a key, or an address with a password.
+
+    >>> may_hold_secret("BANK_API_KEY"), may_hold_secret("DATABASE_URL"), may_hold_secret("PYTEST_CURRENT_TEST")
+    (True, True, False)
+    """
+    return KEY_VARIABLE.search(name) is not None or ADDRESS_VARIABLE.search(name) is not None
 
 
 def secrets_of(name: str, value: str, *, sure: bool = False) -> Iterator[tuple[str, str]]:

@@ -7,8 +7,9 @@ import ssl
 import sys
 import threading
 import time
-from collections.abc import AsyncGenerator, Callable
-from functools import cache
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Iterator
+from functools import cache, partial
 from typing import Any, Generic, Protocol, TypeVar
 from urllib.request import getproxies
 from weakref import WeakKeyDictionary
@@ -51,13 +52,67 @@ class LateTransport(httpx2.HTTPTransport):
             super().close()
 
 
+class Transports(httpx2.BaseTransport):
+    """As many transports as requests are in flight at once, each with a connection of its own.
+
+    A pool looks at all of its connections, for each request and each answer, and polls their sockets: with a hundred
+    in flight, that takes longer than the rest of a request.
+    """
+
+    def __init__(self, limits: httpx2.Limits) -> None:
+        self._limits = limits
+        self._idle: deque[LateTransport] = deque()
+        self._all: list[LateTransport] = []
+
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Send a request with the transport that has been idle for the shortest time."""
+        try:
+            transport = self._idle.pop()
+        except IndexError:
+            transport = LateTransport(self._limits)
+            self._all.append(transport)
+        try:
+            response = transport.handle_request(request)
+        except BaseException:
+            self._idle.append(transport)
+            raise
+        assert isinstance(response.stream, httpx2.SyncByteStream)
+        response.stream = _Lent(response.stream, partial(self._idle.append, transport))
+        return response
+
+    def close(self) -> None:
+        """Give all connections back."""
+        for transport in self._all:
+            transport.close()
+
+
+class _Lent(httpx2.SyncByteStream):
+    """The body of an answer, with whose end its transport is idle again."""
+
+    def __init__(self, stream: httpx2.SyncByteStream, give_back: Callable[[], None]) -> None:
+        self._stream = stream
+        self._give_back: Callable[[], None] | None = give_back
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield from self._stream
+
+    def close(self) -> None:
+        """Close the body; what is closed twice is given back once."""
+        give_back, self._give_back = self._give_back, None
+        try:
+            self._stream.close()
+        finally:
+            if give_back is not None:
+                give_back()
+
+
 def sync_options(limits: httpx2.Limits) -> dict[str, Any]:
     """Return what the SDK's `DefaultHttpxClient` is built with, given the SDK's own connection limits."""
     hooks = {"request": [_stamp]}
     # A client that is given a transport passes over the proxies that the environment names.
     if getproxies():
         return {"verify": tls_context(), "event_hooks": hooks}
-    return {"transport": LateTransport(limits), "event_hooks": hooks}
+    return {"transport": Transports(limits), "event_hooks": hooks}
 
 
 def async_options() -> dict[str, Any]:

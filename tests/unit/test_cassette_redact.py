@@ -510,6 +510,18 @@ def test_a_variable_that_is_gone_when_it_is_looked_at_costs_no_answer() -> None:
     assert [finding.what for finding in scanner.find(f"x {TOKEN}")] == ["the value of BANK_API_KEY"]
 
 
+@pytest.mark.parametrize("name", ["BANK_API_KEY", "DATABASE_URL", "HTTPS_PROXY", "INHOUSE"])
+def test_what_a_variable_holds_later_is_learned_too(name: str) -> None:
+    environ = {name: "nothing yet", "PLAIN": "https://me:9fX2mQ7bTzLw4Rk8@host/"}
+    scanner = SecretScanner(environ, also=["INHOUSE"])
+    assert scanner.find("9fX2mQ7bTzLw4Rk8") != []
+    environ[name] = f"https://me:{TOKEN}@host/" if name in ("DATABASE_URL", "HTTPS_PROXY") else TOKEN
+    environ["NEW"] = "https://me:8gY3nR8cUaMx5Sl9@host/"
+    scanner.learn()
+    assert scanner.find(TOKEN) != []
+    assert scanner.find("8gY3nR8cUaMx5Sl9") != []
+
+
 def test_threads_may_learn_while_the_environment_changes(monkeypatch: pytest.MonkeyPatch) -> None:
     scanner, faults, stop = SecretScanner(os.environ), [], threading.Event()
 
