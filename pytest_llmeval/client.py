@@ -12,7 +12,7 @@ from pytest_llmeval.asked import asked_of
 from pytest_llmeval.candidates import Candidate
 from pytest_llmeval.cases import Case
 from pytest_llmeval.cassettes.turns import Turns
-from pytest_llmeval.errors import ProviderError
+from pytest_llmeval.errors import ConfigError, ProviderError
 from pytest_llmeval.pacing import Pace, PacedCall, call_of
 from pytest_llmeval.promptfiles import PromptFiles, Prompts
 from pytest_llmeval.providers.base import OMIT, Provider, Request
@@ -268,8 +268,9 @@ class LLM:
 
     def _failed(self, exc: Exception, call: PacedCall, request: Request) -> Exception:
         """Note a call that got no answer; return what to raise."""
-        if isinstance(exc, Warning):
-            # The user's own warning filters made an exception of it; it is not about the answer.
+        if isinstance(exc, Warning | ConfigError):
+            # The user's own: an exception that their warning filters made, or a fault of settings. No call was answered
+            # badly.
             return exc
         error = exc
         if not isinstance(error, ProviderError):

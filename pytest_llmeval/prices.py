@@ -37,6 +37,7 @@ NO_LATENCY = "`gpu_hour` needs a latency, and none was measured"
 
 #: Errors that come before a model starts to write; no provider bills them.
 NOT_BILLED = {"auth", "rate_limit", "bad_request", "not_found", "circuit_open"}
+NOT_BILLED_SOURCE = "failed before a model wrote; not billed"
 #: Statuses with which a provider says that no model began to write; no provider bills them. Those of 5xx that are not
 #: here may come after the model has written.
 NOT_BILLED_STATUSES = {*range(300, 408), *range(409, 500), 503, 529}
@@ -262,7 +263,8 @@ def _amount_by_genai_prices(prices: ModelPrice, usage: Usage) -> Decimal | str:
 class TotalCost:
     """What many calls cost together, and how many of them each way.
 
-    `amount` adds up the calls whose cost is known; it is a lower bound as soon as one is `unpriced`.
+    `amount` adds up the calls whose cost is known; it is a lower bound as soon as one is `unpriced`. What is known of
+    such calls, which are those of a mix, is `part` of it.
 
     >>> str(TotalCost(Decimal("0.0123"), unpriced=2, priced=3))
     '≥ $0.0123 (2 calls unpriced)'
@@ -275,6 +277,7 @@ class TotalCost:
     estimated: int = 0
     free: int = 0
     priced: int = 0
+    part: Decimal = Decimal(0)
 
     @property
     def known(self) -> int:
@@ -284,7 +287,7 @@ class TotalCost:
     @property
     def per_request(self) -> Decimal | None:
         """Mean cost of the calls whose cost is known; None if there are none."""
-        return self.amount / self.known if self.known else None
+        return (self.amount - self.part) / self.known if self.known else None
 
     @property
     def is_free(self) -> bool:
@@ -293,12 +296,12 @@ class TotalCost:
 
     def to_json(self) -> dict[str, Any]:
         """Return the figures as plain JSON types."""
-        return {**asdict(self), "amount": str(self.amount)}
+        return {**asdict(self), "amount": str(self.amount), "part": str(self.part)}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> TotalCost:
         """Build it from `to_json`'s output."""
-        return cls(**{**data, "amount": Decimal(data["amount"])})
+        return cls(**{**data, "amount": Decimal(data["amount"]), "part": Decimal(data.get("part", 0))})
 
     def __add__(self, other: TotalCost) -> TotalCost:
         return TotalCost(
@@ -307,10 +310,11 @@ class TotalCost:
             self.estimated + other.estimated,
             self.free + other.free,
             self.priced + other.priced,
+            self.part + other.part,
         )
 
     def __str__(self) -> str:
-        if not self.known:
+        if not self.known and not self.amount:
             return "?" if self.unpriced else "-"
         if self.is_free:
             return "free"
@@ -325,21 +329,22 @@ def total_cost(calls: Iterable[Call]) -> TotalCost:
     A call that failed before the model could write (`NOT_BILLED`) is left out; one that failed later, by a time-out
     for example, may well be billed and counts as unpriced unless its cost is known.
     """
-    amount = Decimal(0)
+    amount = part = Decimal(0)
     unpriced = estimated = free = priced = 0
-    within: list[TotalCost] = []
     for call in calls:
+        if call.error is not None and call.cost_source == NOT_BILLED_SOURCE:
+            # Of a mix of which nobody was billed, as of one candidate.
+            continue
         if call.cost is not None:
             amount += Decimal(call.cost)
             estimated += call.cost_status == "estimated"
             free += call.cost_status == "free"
             priced += call.cost_status == "priced"
-        elif call.calls:
-            # Of several candidates, what is known counts, as far as it goes.
-            within.append(total_cost(call.calls))
         elif is_unpriced(call):
             unpriced += 1
-    return sum(within, TotalCost(amount, unpriced, estimated, free, priced))
+            # Of several candidates, what is known counts, as far as it goes.
+            part += total_cost(call.calls).amount
+    return TotalCost(amount + part, unpriced, estimated, free, priced, part)
 
 
 def is_unpriced(call: Call) -> bool:

@@ -128,5 +128,6 @@ def total_of(costs: Iterable[Cost]) -> TotalCost:
         if cost.amount is None:
             total += TotalCost(Decimal(0), unpriced=1)
         else:
-            total += TotalCost(cost.amount, **{cost.status: 1})
+            estimated, free, priced = (int(cost.status == name) for name in ("estimated", "free", "priced"))
+            total += TotalCost(cost.amount, 0, estimated, free, priced)
     return total

@@ -11,13 +11,13 @@ from decimal import Decimal
 
 from pytest_llmeval.candidates import Candidate, leaves_of
 from pytest_llmeval.errors import ConfigError
-from pytest_llmeval.prices import context_window, cost_of, is_unbilled
+from pytest_llmeval.prices import NOT_BILLED_SOURCE, context_window, cost_of, is_unbilled
 from pytest_llmeval.providers.endpoints import connection_of, endpoint_of
 from pytest_llmeval.response import Cost, Response, Try, Usage
 
 #: Seconds that a call takes at most where nothing else is said: the time-out of both SDKs.
 LONGEST_CALL = 600.0
-UNBILLED = Cost(Decimal(0), "free", "failed before a model wrote; not billed")
+UNBILLED = Cost(Decimal(0), "free", NOT_BILLED_SOURCE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from pytest_llmeval.candidates import Candidate
 from pytest_llmeval.cassettes import detours
 from pytest_llmeval.cassettes.detours import Detour, Failure, NotAskedError
 from pytest_llmeval.cassettes.store import running_cassette
-from pytest_llmeval.errors import ProviderError, brief
+from pytest_llmeval.errors import ConfigError, ProviderError, brief
 from pytest_llmeval.pacing import Pace, PacedCall, paced
 from pytest_llmeval.prices import is_unbilled
 from pytest_llmeval.providers.base import Provider, Request
@@ -211,7 +211,8 @@ class _Course:
     def end(self) -> Try:
         """Return what came of it."""
         name, failure = self._ask.member.name, self.failure
-        if isinstance(failure, Warning):
+        if isinstance(failure, Warning | ConfigError):
+            # The user's own: of a warning filter, or of settings that no other candidate makes right.
             raise failure
         if self.response is not None:
             self._detour.answered()

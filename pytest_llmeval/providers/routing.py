@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
+import traceback
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 
@@ -220,7 +221,15 @@ def _rule(name: str, rule: str) -> Callable[[str], str]:
         raise ConfigError(f"router of {name!r}: rule {rule!r} is no function.")
 
     def decide(text: str) -> str:
-        route = found(text)
+        try:
+            route = found(text)
+        except Exception as exc:
+            # The user's code: whoever hides it as a candidate that does not answer helps nobody.
+            frame = traceback.extract_tb(exc.__traceback__)[-1]
+            where = f"{frame.filename}:{frame.lineno}"
+            raise ConfigError(
+                f"router of {name!r}: rule {rule!r} failed: {type(exc).__name__}: {exc} ({where})."
+            ) from exc
         if route not in (SIMPLE, COMPLEX):
             raise ConfigError(f"router of {name!r}: rule {rule!r} returned {route!r}; return 'simple' or 'complex'.")
         return str(route)

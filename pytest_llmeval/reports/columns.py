@@ -226,8 +226,8 @@ def _total_cost(rows: Rows) -> Column:
 
 
 def _cost_cell(row: CandidateSummary, text: str) -> str:
-    if row.cost.unpriced and not row.cost.amount:
+    if row.cost.unpriced and not (row.cost.amount and text):
         return UNKNOWN
-    if not row.cost.known:
+    if not row.cost.known and not row.cost.unpriced:
         return NOT_APPLICABLE
     return "free" if row.cost.is_free else text

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from pytest_llmeval.prices import TotalCost, is_unpriced, total_cost
+from pytest_llmeval.prices import NOT_BILLED_SOURCE, TotalCost, is_unpriced, total_cost
 from pytest_llmeval.records import DEFAULT_SCORE, Call, Run, TestRecord
 from pytest_llmeval.samples import CaseResult, Repeats, cases_of, mean_score, repeats_of, score_of
 from pytest_llmeval.stats import Interval, percentile
@@ -127,10 +127,15 @@ def _summary(name: str, tests: Sequence[TestRecord]) -> CandidateSummary:
         known_failing=known_failing,
         repeats=repeats_of(cases),
         served=Counter(call.served_by for call in answers if call.served_by is not None),
-        passed_over=Counter(
-            (part.candidate, part.why) for call in calls for part in call.calls if part.why is not None
-        ),
+        passed_over=Counter((part.candidate, part.why) for part in _tries(calls) if part.why is not None),
     )
+
+
+def _tries(calls: Iterable[Call]) -> Iterator[Call]:
+    """Yield the calls that calls are made of, and those that these are made of."""
+    for call in calls:
+        yield from call.calls
+        yield from _tries(call.calls)
 
 
 def _named_scores(cases: Iterable[CaseResult]) -> dict[str, Interval]:
@@ -163,6 +168,8 @@ def _tokens(counts: Sequence[int | None]) -> Tokens:
 def _cost_sources(calls: Iterable[Call]) -> Counter[tuple[str, str]]:
     sources: Counter[tuple[str, str]] = Counter()
     for call in calls:
+        if call.error is not None and call.cost_source == NOT_BILLED_SOURCE:
+            continue
         if call.cost is not None:
             sources[call.cost_status, call.cost_source] += 1
         elif is_unpriced(call):

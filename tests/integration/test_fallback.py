@@ -517,3 +517,12 @@ def test_an_answer_between_failures_keeps_the_circuit_closed(safe: Project) -> N
     safe.outcomes(models="safe", passed=1)
     (test,) = safe.records().tests
     assert [call.served_by for call in test.calls] == ["other", "chat"] * 3
+
+
+def test_what_failed_in_a_mix_within_a_mix_is_told(safe: Project) -> None:
+    add(safe, 'fallback_on = ["refusal"]')
+    add(safe, name="outer", of='router = { pattern = "x", simple = "safe", complex = "other" }')
+    fail_first(safe)
+    result = safe.run(models="outer")
+    result.assert_outcomes(passed=1)
+    assert "outer: 100% other; passed over: chat 1 server" in " ".join(result.stdout.str().split())

@@ -165,6 +165,20 @@ def test_what_a_rule_returns_is_checked(routed: Project) -> None:
     result.stdout.fnmatch_lines(["*rule 'ways:choose' returned 'easy one'; return 'simple' or 'complex'.*"])
 
 
+@pytest.mark.parametrize("body", ["raise KeyError('boom')", "return 'hard'"])
+def test_a_fault_of_a_rule_is_not_hidden_by_a_fallback(routed: Project, body: str) -> None:
+    routed.write(f"def choose(text):\n    {body}\n", "ways.py")
+    route(routed, 'rule = "ways:choose"')
+    routed.add_settings('[tool.llmeval.models.safe]\nfallback = ["mix", "chat"]')
+    for models in ("mix", "safe"):
+        result = routed.run("-o", "pythonpath=.", models=models)
+        assert result.parseoutcomes() == {"errors": 4}
+        said = "failed: KeyError: 'boom' (*ways.py:2)." if "boom" in body else "returned 'hard'; return 'simple' or"
+        result.stdout.fnmatch_lines([f"*router of 'mix': rule 'ways:choose' {said}*"])
+        result.stdout.no_fnmatch_line("*unpriced*")
+        assert routed.server.asked == []
+
+
 def test_the_summary_shows_the_labels_against_the_routes(routed: Project) -> None:
     route(routed, 'classifier = "sorter"')
     result = routed.run("--llm-report=run.md", models="mix")

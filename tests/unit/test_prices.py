@@ -12,7 +12,7 @@ import pytest
 from genai_prices.data_snapshot import get_snapshot
 
 from pytest_llmeval.candidates import Candidate
-from pytest_llmeval.prices import NOT_BILLED, TotalCost, cost_of, format_usd, total_cost
+from pytest_llmeval.prices import NOT_BILLED, NOT_BILLED_SOURCE, TotalCost, cost_of, format_usd, total_cost
 from pytest_llmeval.records import Call
 from pytest_llmeval.response import Cost, Usage
 from pytest_llmeval.settings import Prices
@@ -287,6 +287,23 @@ def test_a_total_reads_as_what_is_known(calls: list[Call], text: str) -> None:
 def test_the_mean_per_request_leaves_out_calls_of_unknown_cost() -> None:
     assert total_cost([call("0.1"), call("0.3"), call()]).per_request == Decimal("0.2")
     assert total_cost([call()]).per_request is None
+
+
+def test_a_mix_of_which_a_part_is_unknown_counts_once_and_its_known_part_in_the_total_alone() -> None:
+    mix = Call("mix", calls=[call("0.4"), call("0.1"), call()])
+    found = total_cost([mix, call("0.2")])
+    assert (found.amount, found.part, found.unpriced, found.priced) == (Decimal("0.7"), Decimal("0.5"), 1, 1)
+    assert found.per_request == Decimal("0.2")
+    assert str(total_cost([mix, mix])) == "≥ $1.00 (2 calls unpriced)"
+    assert total_cost([mix]).per_request is None
+    assert TotalCost.from_json(found.to_json()) == found
+
+
+def test_a_mix_that_nobody_was_billed_for_costs_what_one_candidate_would() -> None:
+    refused = Call(
+        "mix", error="no key", error_kind="auth", cost="0", cost_status="free", cost_source=NOT_BILLED_SOURCE
+    )
+    assert str(total_cost([refused])) == str(total_cost([Call("a", error="no key", error_kind="auth")])) == "-"
 
 
 @pytest.mark.parametrize(
