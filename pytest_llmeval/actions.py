@@ -91,6 +91,6 @@ class Actions:
 
     def _failing(self, run: Run) -> list[str]:
         failing = gate_lines(run.gate)[0] if run.gate is not None else []
-        if self._options.require_fail and run.recommendation is not None:
-            failing += not_met_lines(run.recommendation)
+        if self._options.require_fail:
+            failing += not_met_lines(run.recommendations)
         return failing

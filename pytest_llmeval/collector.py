@@ -193,15 +193,16 @@ class Collector:
         if not self._options.require and not _may_require(self._config.rootpath):
             return run
         from pytest_llmeval.errors import ConfigError
-        from pytest_llmeval.judging import judged, requirements_of
+        from pytest_llmeval.judging import judged, requirements_of, task_requirements_of
         from pytest_llmeval.runheader import CandidateInfo
 
         try:
             requirements = requirements_of(self._config.rootpath, self._options.require)
+            tasks = task_requirements_of(self._config.rootpath, self._options.require)
         except ConfigError:
             # Each test has failed of it, and said so.
             return run
-        return judged(run, requirements, map(CandidateInfo.from_json, self._described.values()))
+        return judged(run, requirements, map(CandidateInfo.from_json, self._described.values()), tasks)
 
 
 def _may_require(rootdir: Path) -> bool:

@@ -71,7 +71,7 @@ class Gating:
         from pytest_llmeval.reports.verdicts import not_met_lines
 
         run = self._collector.run()
-        failing = not_met_lines(run.recommendation) if self._options.require_fail and run.recommendation else []
+        failing = not_met_lines(run.recommendations) if self._options.require_fail else []
         unsure: list[str] = []
         if run.gate is not None:
             failed, unsure = gate_lines(run.gate)
@@ -92,9 +92,10 @@ class Gating:
 
 
 def _check_requirements(options: Options) -> None:
-    from pytest_llmeval.judging import requirements_of
+    from pytest_llmeval.judging import requirements_of, task_requirements_of
 
-    if not requirements_of(options.rootdir, options.require) and options.require_fail:
+    wanted = requirements_of(options.rootdir, options.require), *task_requirements_of(options.rootdir).values()
+    if not any(wanted) and options.require_fail:
         raise ConfigError(
             "--llm-require-fail: nothing is required. Write --llm-require=max_latency_ms=2000, or "
             "[tool.llmeval.requirements] in pyproject.toml."

@@ -62,8 +62,13 @@ def judge(run: Run, written: Iterable[str] = ()) -> Run:
 
     header = run.header
     own = Requirements.from_json(header.requirements) if header is not None else Requirements()
-    requirements = parse_requirements(written, own or _of_project(run), "--require")
-    return judged(run, requirements, header.candidates if header is not None else ())
+    given = list(written)
+    requirements = parse_requirements(given, own or _of_project(run), "--require")
+    of_tasks = header.task_requirements if header is not None else {}
+    tasks = {
+        name: parse_requirements(given, Requirements.from_json(each), "--require") for name, each in of_tasks.items()
+    }
+    return judged(run, requirements, header.candidates if header is not None else (), tasks)
 
 
 def _of_project(run: Run) -> Requirements | None:

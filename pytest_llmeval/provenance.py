@@ -149,6 +149,9 @@ def with_provenance(run: Run, header: Header, known: Mapping[str, CandidateInfo]
     header.prices, header.texts = prices_used(run.tests, known), run.texts
     if run.recommendation is not None:
         header.requirements = run.recommendation.requirements.to_json()
+    header.task_requirements = {
+        each.task: each.requirements.to_json() for each in run.task_recommendations if each.task is not None
+    }
     end.budget = run.budget
     return replace(run, candidates=names, header=header, end=end)
 

@@ -325,6 +325,7 @@ class Run:
         end: How it ended; None if it was cut, or has not ended.
         remarks: What is to be said of the file or files that it was read from, a sentence each.
         recommendation: What requirements make of it; None if there are none, or nobody has looked yet.
+        task_recommendations: What they make of each of its tasks, if its tests name some.
         gate: What became of the conditions of ``--llm-fail-on``; None without any.
         texts: System texts and parameters that were sent, by their digests in `Call`.
     """
@@ -338,8 +339,15 @@ class Run:
     remarks: list[str] = field(default_factory=list)
     budget: Spending | None = None
     recommendation: Recommendation | None = None
+    task_recommendations: tuple[Recommendation, ...] = ()
     gate: Gate | None = None
     texts: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def recommendations(self) -> tuple[Recommendation, ...]:
+        """What requirements make of it: by task where there are tasks, since these may have asked different models."""
+        whole = () if self.recommendation is None else (self.recommendation,)
+        return self.task_recommendations or whole
 
     @property
     def incomplete(self) -> bool:

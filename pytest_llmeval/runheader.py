@@ -105,6 +105,7 @@ class Header:
         prices: Published prices that were used; what the user set stands with the candidate.
         merged_from: Ids of the runs that this one was merged from.
         requirements: What candidates had to meet, by the keys of the settings; amounts of USD are decimal strings.
+        task_requirements: The same by task, where tests name tasks.
         texts: System texts and parameters that calls share, by their digests, so that a comparison can show what
             changed; no more than 64, and none longer than 8,000 characters.
     """
@@ -122,6 +123,7 @@ class Header:
     prices: list[PriceUsed] = field(default_factory=list)
     merged_from: list[str] = field(default_factory=list)
     requirements: dict[str, str | int | float] = field(default_factory=dict)
+    task_requirements: dict[str, dict[str, str | int | float]] = field(default_factory=dict)
     texts: dict[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:

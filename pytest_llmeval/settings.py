@@ -159,6 +159,13 @@ class TaskSettings(BaseModel):
     requests_per_month: int | None = Field(default=None, gt=0)
     requirements: Requirements = Field(default_factory=Requirements, description="over those of the project")
 
+    def over(self, project: Requirements) -> Requirements:
+        """Return the project's requirements with those of the task over them."""
+        own = self.requirements.model_dump(exclude_none=True)
+        if self.requests_per_month is not None:
+            own["requests_per_month"] = self.requests_per_month
+        return project.model_copy(update=own)
+
 
 class Settings(BaseModel):
     """All of `[tool.llmeval]`."""

@@ -131,12 +131,14 @@ class Recommendation:
         candidates: One verdict a candidate, in the order in which the figures came.
         best: The cheapest that meets all requirements; None if there is none whose cost is known.
         runner_up: The next cheapest that meets all.
+        task: The task that all this is about; None for the whole run.
     """
 
     requirements: Requirements
     candidates: tuple[CandidateVerdict, ...]
     best: CandidateVerdict | None = None
     runner_up: CandidateVerdict | None = None
+    task: str | None = None
 
 
 def recommend(figures: Sequence[Figures], requirements: Requirements) -> Recommendation:
@@ -161,7 +163,8 @@ def recommend(figures: Sequence[Figures], requirements: Requirements) -> Recomme
     )
     fit = [each for each in candidates if each.meets_all and each.figures.cost_per_request is not None]
     fit.sort(key=lambda each: (each.figures.cost_per_request, -(each.figures.quality or _NOTHING).mean))
-    return Recommendation(requirements, candidates, *[*fit, None, None][:2])
+    best, runner_up, *_ = [*fit, None, None]
+    return Recommendation(requirements, candidates, best, runner_up)
 
 
 _NOTHING = Interval(0.0, 0.0, 0.0)

@@ -37,17 +37,18 @@ def parts(run: Run) -> Iterator[str]:
 
 
 def _verdicts(run: Run) -> list[dict[str, Any]]:
-    """Return a row per candidate and requirement."""
-    candidates = run.recommendation.candidates if run.recommendation is not None else ()
+    """Return a row per candidate and requirement, and per task where there are some."""
     return [
         {
+            "task": recommendation.task,
             "candidate": candidate.name,
             "requirement": verdict.key,
             "status": verdict.status,
             "established": verdict.established,
             "text": verdict.text,
         }
-        for candidate in candidates
+        for recommendation in run.recommendations
+        for candidate in recommendation.candidates
         for verdict in candidate.verdicts
     ]
 

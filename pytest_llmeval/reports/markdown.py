@@ -67,8 +67,8 @@ def render(run: Run, base: str = "") -> str:
         parts.append("No test asked a model.\n")
     parts += _fields(field_tables(run), base)
     parts += _routing(confusions(run))
-    if run.recommendation is not None:
-        parts += _requirements(run.recommendation)
+    for recommendation in run.recommendations:
+        parts += _requirements(recommendation)
     if run.gate is not None:
         parts.append(_gate(run.gate))
     foot = f"<sub>{text(origin(run))}</sub>\n"
@@ -161,7 +161,8 @@ def _routing(routed: Sequence[Confusion]) -> Iterator[str]:
 
 
 def _requirements(recommendation: Recommendation) -> Iterator[str]:
-    yield "### Requirements\n"
+    what = "" if recommendation.task is None else f": {text(recommendation.task)}"
+    yield f"### Requirements{what}\n"
     rows = ["| candidate | requirement | verdict | |", "|---|---|---|---|"]
     for candidate in recommendation.candidates:
         for verdict in candidate.verdicts:

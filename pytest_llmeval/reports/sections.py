@@ -41,9 +41,12 @@ def sections(
         screen = Screen(max(width, NARROWEST), color, encoding)
         _routing(screen, routed)
         found.append(("LLM routing", screen.text()))
-    if run.recommendation is not None:
+    if run.recommendations:
         screen = Screen(max(width, NARROWEST), color, encoding)
-        _requirements(screen, run.recommendation, brief=brief)
+        for number, recommendation in enumerate(run.recommendations):
+            if number and not brief:
+                screen.line()
+            _requirements(screen, recommendation, brief=brief)
         found.append(("LLM requirements", screen.text()))
     return [(title, text) for title, text in found if text]
 
@@ -82,6 +85,8 @@ def _requirements(screen: Screen, recommendation: Recommendation, *, brief: bool
     from pytest_llmeval.reports.verdicts import conclusions, heading, verdict_text
 
     found = conclusions(recommendation)
+    if recommendation.task is not None:
+        screen.line(recommendation.task, "bold")
     if brief:
         screen.notes(found[:1], after_table=False)
         return

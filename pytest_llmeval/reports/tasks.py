@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from pytest_llmeval.judging import NO_TASK
 from pytest_llmeval.records import Run
 from pytest_llmeval.reports.columns import NOT_APPLICABLE, UNKNOWN, Column, format_ms
 from pytest_llmeval.reports.monthly import cents
@@ -20,9 +21,6 @@ from pytest_llmeval.whatif import alone, outcomes_of
 if TYPE_CHECKING:
     from pytest_llmeval.runheader import CandidateInfo
     from pytest_llmeval.settings import TaskSettings
-
-#: Called so are the tests that name no task.
-NO_TASK = "(no task)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +74,8 @@ def task_verdicts(
     for name in sorted(filter(None, names)) or names:
         part = Run(candidates=run.candidates, tests=[test for test in run.tests if (test.task or "") == name])
         own = tasks.get(name)
-        asked = requirements
-        if own is not None:
-            asked = requirements.model_copy(update=own.requirements.model_dump(exclude_none=True))
-        volume = requests.get(name) or (own.requests_per_month if own is not None else None) or asked.requests_per_month
+        asked = requirements if own is None else own.over(requirements)
+        volume = requests.get(name) or asked.requests_per_month
         found.append(_verdict(name or NO_TASK, part, asked, volume, described))
     return found
 

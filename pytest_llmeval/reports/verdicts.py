@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from pytest_llmeval.prices import format_usd
 from pytest_llmeval.reports.columns import one_line
@@ -110,9 +110,12 @@ def _not_certain(recommendation: Recommendation) -> Iterator[Note]:
         yield NOT_CERTAIN, "these data cannot tell: the limit lies within the 95% interval; more cases narrow it"
 
 
-def not_met_lines(recommendation: Recommendation) -> list[str]:
-    """Say that no candidate meets all requirements, and what each of them misses; no line if one does."""
-    if any(each.meets_all for each in recommendation.candidates):
-        return []
-    lines = [f"  {text}" for _, text in _unmet(recommendation, reasons=True)]
-    return ["No candidate meets all requirements (--llm-require-fail):", *lines]
+def not_met_lines(recommendations: Iterable[Recommendation]) -> list[str]:
+    """Say where no candidate meets all requirements, and what each of them misses; no line if one does."""
+    lines = []
+    for each in recommendations:
+        if not any(candidate.meets_all for candidate in each.candidates):
+            what = "" if each.task is None else f" of {one_line(each.task)}"
+            lines.append(f"No candidate meets all requirements{what} (--llm-require-fail):")
+            lines += [f"  {text}" for _, text in _unmet(each, reasons=True)]
+    return lines

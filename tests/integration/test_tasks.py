@@ -182,3 +182,37 @@ def test_a_run_without_tasks_suggests_nothing_and_says_why(command: Command, pro
     done = command("settings", "--suggest=main")
     assert (done.status, "no test of this run names a task" in done.err) == (2, True)
     assert "write a number, such as" in command("tasks", "main", "--requests", "sorting=lots").err
+
+
+@pytest.mark.parametrize("workers", [(), ("-n2",)])
+def test_each_task_has_a_verdict_of_its_own_that_can_fail_the_run(
+    command: Command, project: Project, workers: tuple[str, ...]
+) -> None:
+    project.add_settings(
+        "[tool.llmeval.tasks.reasoning]\nrequirements = { min_quality_score = 0.8 }\n[tool.llmeval.tasks.sorting]"
+    )
+    asked = ["--llm-require-fail", "--llm-save=main", *workers]
+    failed = project.run(*asked, models="chat")
+    assert failed.ret == 1
+    failed.stdout.fnmatch_lines([
+        "*LLM requirements*",
+        "reasoning",
+        "chat: meets 0 of 1",
+        "  min_quality_score  not met*quality 0.62 < 0.80",
+        "No candidate meets all requirements of reasoning (--llm-require-fail):",
+        "  chat: quality 0.62 < 0.80",
+    ])  # fmt: skip
+    assert "quality 0.62 < 0.80" in command("show", "main").out
+    assert "meets all requirements" in command("show", "main", "--require=min_quality_score=0.6").out
+    assert project.run(*asked, models="chat,large").ret == 0
+    # What is asked of the whole project is asked of each task that says nothing else.
+    project.add_settings("[tool.llmeval.requirements]\nmin_quality_score = 0.5\nmax_cost_per_request = 0.001")
+    told = project.run("--llm-report=run.md", models="chat,large").stdout.str()
+    verdicts = told.partition(" LLM requirements ")[2]
+    assert [line for line in verdicts.splitlines() if line in ("(no task)", "reasoning", "sorting")] == [
+        "(no task)", "reasoning", "sorting",
+    ]  # fmt: skip
+    assert "### Requirements: reasoning" in (project.path / "run.md").read_text("utf-8")
+    rows = [line.strip() for line in verdicts.partition("reasoning")[2].partition("sorting")[0].splitlines()]
+    assert "chat: meets 1 of 2" in rows
+    assert "large: meets 1 of 2" in rows

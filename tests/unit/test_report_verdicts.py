@@ -63,7 +63,7 @@ def test_one_that_is_dearer_saves_nothing() -> None:
 def test_no_candidate_that_meets_all_is_told() -> None:
     found = recommendation(asked("small", 0.70), asked("slow", 0.92, ms=2400.0))
     assert said(found)["cheapest"] == ["no candidate meets all requirements"]
-    assert not_met_lines(found) == [
+    assert not_met_lines([found]) == [
         "No candidate meets all requirements (--llm-require-fail):",
         "  small: quality 0.70 < 0.85",
         "  slow: p95 2.40 s > 2.00 s",
@@ -71,12 +71,12 @@ def test_no_candidate_that_meets_all_is_told() -> None:
 
 
 def test_one_candidate_that_meets_all_is_enough() -> None:
-    assert not_met_lines(recommendation(asked("small", 0.70), asked("good", 0.92))) == []
+    assert not_met_lines([recommendation(asked("small", 0.70), asked("good", 0.92))]) == []
 
 
 def test_what_is_unknown_is_not_met_and_told() -> None:
     found = recommendation(asked("small", 0.92), wanted=Requirements(data_privacy="strict"))
-    assert not_met_lines(found)[1:] == ["  small: data_privacy unknown, nobody knows where it is hosted"]
+    assert not_met_lines([found])[1:] == ["  small: data_privacy unknown, nobody knows where it is hosted"]
 
 
 def test_a_cost_that_nobody_knows_makes_nobody_the_cheapest() -> None:
