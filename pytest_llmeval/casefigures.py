@@ -134,5 +134,5 @@ def _cost(call: Call) -> float | None:
 def _amounts(calls: Sequence[Call], amount: Callable[[Call], float | None]) -> Amount:
     if len(calls) == 1:
         return amount(calls[0])
-    known = [found for call in calls if (found := amount(call)) is not None]
-    return known or None
+    # In an order of their own: in a file, samples stand by their names, and in a run as they were done.
+    return sorted(found for call in calls if (found := amount(call)) is not None) or None

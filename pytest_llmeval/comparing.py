@@ -136,24 +136,26 @@ def _compared(
 
 
 def _differing(old: Cases, new: Cases) -> tuple[list[CaseChange], list[CaseChange]]:
-    """Return the cases that score lower, and those that score higher."""
+    """Return the cases that score lower, and those that score higher; of those that score the same, passing decides."""
     lost: list[CaseChange] = []
     won: list[CaseChange] = []
     for key, case in new.items():
-        before, after = old[key].score if key in old else None, case.score
-        if before is not None and after is not None and abs(after - before) > ROUNDING:
-            (lost if after < before else won).append(CaseChange(name_of(case.tests[0]), key, before, after))
+        was = old.get(key)
+        if was is None or was.score is None or case.score is None:
+            continue
+        gap, flipped = case.score - was.score, False
+        if abs(gap) <= ROUNDING:
+            gap, flipped = (case.passed or 0.0) - (was.passed or 0.0), True
+            if not gap or case.passed is None or was.passed is None:
+                continue
+        change = CaseChange(name_of(case.tests[0]), key, was.score, case.score, flipped=flipped)
+        (lost if gap < 0 else won).append(change)
     return lost, won
 
 
 def _attributed(candidate: CandidateChange, old: Cases, new: Cases, attribution: Attribution) -> CandidateChange:
     """Say of each loss what it follows."""
-    lost = [
-        CaseChange(
-            case.name, case.key, case.before, case.after, attribution.cause(old[case.key].tests, new[case.key].tests)
-        )
-        for case in candidate.lost
-    ]
+    lost = [replace(case, cause=attribution.cause(old[case.key].tests, new[case.key].tests)) for case in candidate.lost]
     return replace(candidate, lost=tuple(lost), prices=attribution.prices)
 
 

@@ -71,13 +71,14 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class CaseChange:
-    """One case that scores differently.
+    """One case that scores differently, or passes no more, or passes now.
 
     Attributes:
         name: What a list of one candidate's cases calls it.
         key: The node id of its first sample, without the candidate.
         before, after: Its score; the mean of its repeats.
         cause: What a loss follows; None for what was won, and between two candidates.
+        flipped: Whether it scores the same, and passed before or passes now.
     """
 
     name: str
@@ -85,6 +86,7 @@ class CaseChange:
     before: float
     after: float
     cause: Cause | None = None
+    flipped: bool = False
 
 
 @dataclass(frozen=True, slots=True)

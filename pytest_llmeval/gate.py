@@ -129,6 +129,7 @@ class Measured:
         change: The difference to the baseline.
         relative: The same as a fraction of the baseline's figure; infinite where that was 0.
         separated: Whether there is any difference to the baseline, with all candidates allowed for.
+        p: The p value of that.
         why: Why one of them is unknown, if there is more to say.
     """
 
@@ -136,6 +137,7 @@ class Measured:
     change: Estimate | None = None
     relative: Estimate | None = None
     separated: bool = True
+    p: float | None = None
     why: str = ""
 
 
@@ -219,9 +221,11 @@ def _held(candidate: str, condition: Condition, measured: Measured, *, strict: b
         # The end of the interval that is nearest to the limit.
         nearest_end = estimate.high if condition.operator.startswith("<") else estimate.low
         established = nearest_end is not None and condition.holds(nearest_end)
-        # Of many candidates, one looks worse by chance: what the comparison cannot tell, the gate cannot either.
-        established &= measured.separated or not condition.needs_baseline
         unsure = "" if established else ", which may be noise"
+        if established and condition.needs_baseline and not condition.holds(0) and not measured.separated:
+            # Of many candidates, one looks worse by chance: what the comparison cannot tell, the gate cannot either.
+            told = "" if measured.p is None else f" (p = {measured.p:.2g})"
+            established, unsure = False, f", not established among all candidates{told}"
         text = f"{candidate}: {condition.figure} {_shown(estimate, condition)}, limit {condition.text}{unsure}"
         yield Outcome(candidate, condition, established or strict, text)
 

@@ -56,6 +56,7 @@ def _with_change(measured: Measured, change: Change | None) -> Measured:
         change=change.change,
         relative=change.relative or _of_nothing(change),
         separated=change.established,
+        p=change.p,
         why=measured.why or change.why,
     )
 

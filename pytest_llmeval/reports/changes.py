@@ -41,7 +41,10 @@ def headline(candidate: CandidateChange) -> str:
     if change.change is None:
         return f"score unknown: {change.why}"
     if change.verdict == "same":
-        return f"{arrow(change)}: the same in {'the one case' if change.n == 1 else f'all {change.n:,} cases'}"
+        where = "the one case" if change.n == 1 else f"all {change.n:,} cases"
+        if candidate.lost or candidate.won:
+            return f"{arrow(change)}: the same score in {where}. {_lost(candidate)}"
+        return f"{arrow(change)}: the same in {where}"
     parts = [f"{arrow(change)} ({difference(change)}): {change.verdict}"]
     if change.verdict == "cannot tell":
         parts[0] += f"{_among(change)}: {resolution(candidate.resolution)}"
@@ -94,25 +97,33 @@ def difference(change: Change) -> str:
 
 def figures(candidate: CandidateChange) -> Iterator[str]:
     """Say what became of the other figures: a line for each that changed, one for those of which nobody can tell."""
-    quiet = []
-    for change in candidate.changes.values():
-        if change.figure == "score" or _repeats_score(candidate, change):
-            continue
-        if change.established:
-            yield f"{figure_name(change.figure)} {arrow(change)} ({difference(change)}): {change.verdict}"
-        elif change.verdict == "cannot tell":
-            quiet.append(f"{figure_name(change.figure)} {arrow(change)} ({difference(change)}){_among(change)}")
-        elif change.verdict == "unknown" and "unpriced" in change.why:
+    others = list(_others(candidate))
+    yield from established(candidate)
+    for change in others:
+        if change.verdict == "unknown" and "unpriced" in change.why:
             yield f"{figure_name(change.figure)} unknown: {change.why}"
+    quiet = [f"{_figure_line(change)}{_among(change)}" for change in others if change.verdict == "cannot tell"]
     if quiet:
         yield f"cannot tell: {'; '.join(quiet)}"
-    yield from price_changes(candidate)
-
-
-def price_changes(candidate: CandidateChange) -> Iterator[str]:
-    """Say which prices changed."""
     if candidate.prices:
         yield f"prices changed: {names(candidate.prices, LONGEST_TEXT)}"
+
+
+def established(candidate: CandidateChange) -> Iterator[str]:
+    """Say which figures beside the score differ for sure."""
+    for change in _others(candidate):
+        if change.established:
+            yield f"{_figure_line(change)}: {change.verdict}"
+
+
+def _others(candidate: CandidateChange) -> Iterator[Change]:
+    for change in candidate.changes.values():
+        if change.figure != "score" and not _repeats_score(candidate, change):
+            yield change
+
+
+def _figure_line(change: Change) -> str:
+    return f"{figure_name(change.figure)} {arrow(change)} ({difference(change)})"
 
 
 def losses(candidate: CandidateChange) -> Iterator[str]:

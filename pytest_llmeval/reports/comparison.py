@@ -112,6 +112,8 @@ def _standing_lines(standings: Standings) -> Iterator[tuple[str, str]]:
     pairs = sorted(standings.pairs, key=lambda pair: pair.verdict not in ("better", "worse"))
     for pair in pairs[:MOST_PAIRS]:
         yield changes.pair_name(pair), changes.headline(pair)
+        for figure in changes.established(pair):
+            yield changes.pair_name(pair), figure
     if len(pairs) > MOST_PAIRS:
         yield "pairs", f"{len(pairs) - MOST_PAIRS:,} more, which --format=json has"
 
@@ -124,7 +126,7 @@ def render_markdown(compared: Compared) -> str:
     for each in _candidates(compared):
         bullets.append(f"- **{text(changes.pair_name(each))}** {text(changes.headline(each))}")
         bullets += [f"  - {text(line)}" for line in changes.losses(each)]
-        bullets += [f"  - {text(line)}" for line in changes.price_changes(each)]
+        bullets += [f"  - {text(line)}" for line in changes.figures(each)]
     bullets += [f"- candidates {text(line)}" for line in _apart(compared)]
     if compared.standings is not None:
         bullets += [f"- {text(label)}: {text(said)}" for label, said in _standing_lines(compared.standings)]
@@ -150,7 +152,10 @@ def _details(candidate: CandidateChange) -> Iterator[str]:
     for label, found in (("lost", candidate.lost), ("won", candidate.won)):
         for case in found[:MOST_CASES]:
             why = f" ({text(case.cause.what)})" if case.cause is not None else ""
-            yield f"- {label}: <code>{text(case.name)}</code> {case.before:.2f} → {case.after:.2f}{why}"
+            became = f"{case.before:.2f} → {case.after:.2f}"
+            if case.flipped:
+                became = f"{case.after:.2f}, {'passed → failed' if label == 'lost' else 'failed → passed'}"
+            yield f"- {label}: <code>{text(case.name)}</code> {became}{why}"
         if len(found) > MOST_CASES:
             yield f"- ... and {len(found) - MOST_CASES:,} more {label}"
     yield from (f"- {text(line)}" for line in changes.uncompared(candidate))
@@ -204,7 +209,8 @@ def _candidate(candidate: CandidateChange) -> dict[str, Any]:
 
 def _case(case: CaseChange) -> dict[str, Any]:
     cause = None if case.cause is None else {"kind": case.cause.kind, "what": case.cause.what}
-    return _rounded({"name": case.name, "key": case.key, "before": case.before, "after": case.after, "cause": cause})
+    told = {"name": case.name, "key": case.key, "before": case.before, "after": case.after}
+    return _rounded({**told, "flipped": case.flipped, "cause": cause})
 
 
 def _figure(change: Change) -> dict[str, Any]:

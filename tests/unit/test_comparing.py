@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -241,3 +242,25 @@ def test_a_test_that_is_known_to_fail_is_told_and_counts_nowhere() -> None:
     assert found.score is not None
     assert (found.score.n, found.lost, found.changes["pass"].n, found.changes["p50"].n) == (5, (), 5, 5)
     assert [(each.name, each.before, each.after) for each in found.uncompared] == [("c5", "passed", "known_failing")]
+
+
+def test_a_case_that_scores_the_same_and_passes_no_more_is_lost() -> None:
+    before = run(*scored([0.5] * 30, outcome="passed"))
+    after = run(*scored([0.5] * 23, outcome="passed"), *(case(f"c{n}", 0.5, outcome="failed") for n in range(23, 30)))
+    found = only(before, after)
+    assert [(each.name, each.flipped) for each in found.lost] == [(f"c{n}", True) for n in range(23, 30)]
+    assert all(each.cause is not None for each in found.lost)
+    assert only(after, before).won == tuple(replace(each, cause=None) for each in found.lost)
+    assert found.verdict == "same"
+
+
+def test_repeats_in_another_order_are_the_same() -> None:
+    def repeated(*order: int) -> list[TestRecord]:
+        return [
+            case(f"c{n}{'' if k == 1 else f'-sample{k}'}", calls=[call(float(k))], case=f"c{n}", sample=k, samples=3)
+            for n in range(12)
+            for k in order
+        ]
+
+    found = only(run(*repeated(1, 2, 3)), run(*repeated(2, 3, 1)))
+    assert {found.changes[name].verdict for name in ("p50", "p95")} == {"same"}

@@ -129,3 +129,10 @@ def test_a_limit_on_a_cost_that_nobody_knows_fails() -> None:
     (outcome,) = hold(parse_conditions("cost>0.01"), unknown)
     assert (outcome.fails, outcome.text) == (True, "small: cost is unknown (3 calls unpriced), limit cost>0.01")
     assert not hold(parse_conditions("cost>10%"), unknown)[0].fails
+
+
+def test_a_limit_beyond_no_change_at_all_needs_no_difference() -> None:
+    still = {"small": {"score": Measured(change=Estimate(0.0, -0.01, 0.01), separated=False, p=1.0)}}
+    (outcome,) = hold(parse_conditions("score<+0.05"), still)
+    assert outcome.fails
+    assert outcome.text == "small: score +0.000 (95% -0.010 to +0.010), limit score<+0.05"

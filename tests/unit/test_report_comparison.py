@@ -209,3 +209,26 @@ def test_remarks_stand_first() -> None:
     told = render_comparison(found, width=80, color=False).splitlines()
     assert told[:4] == ["before  main", "after   now", "note    a file was torn", "        The earlier run was cut."]
     assert "> ⚠️ a file was torn" in render_markdown(found)
+
+
+def test_what_fails_now_is_told_on_top_also_where_scores_are_the_same() -> None:
+    before = run(*scored([0.5] * 30, outcome="passed"))
+    after = run(*scored([0.5] * 20, outcome="passed"), *(case(f"c{n}", 0.5, outcome="failed") for n in range(20, 30)))
+    told = render_markdown(compared(before, after))
+    head = told.partition("<details>")[0]
+    assert (
+        "- **mini** 0.50 → 0.50: the same score in all 30 cases. 10 cases lost: c20, c21, c22, c23, c24 and 5" in head
+    )
+    assert "  - passed 1.00 → 0.67 (−0.33" in head
+    assert "- lost: <code>c20</code> 0.50, passed → failed" in told
+    assert "passed 1.00 → 0.67" in text(before, after)
+
+
+def test_candidates_are_compared_in_what_else_differs_for_sure() -> None:
+    slow = run(
+        *scored([1.0] * 40),
+        *(case(f"c{n}", 1.0, "big", calls=[call(900.0 + n, candidate="big")]) for n in range(40)),
+    )
+    shown = Compared(Side("run"), standings=compare_candidates(slow))
+    assert "latency p50 100 ms → 920 ms" in " ".join(render_comparison(shown, width=120, color=False).split())
+    assert "latency p50 100 ms → 920 ms" in render_markdown(shown)
