@@ -90,7 +90,7 @@ class Attribution:
         if not found:
             return self._unchanged(pairs)
         first = min(found, key=lambda cause: ORDER.index(cause.kind))
-        also = dict.fromkeys(cause.what for cause in found if cause.group != first.group)
+        also = dict.fromkeys(_besides(cause) for cause in found if cause.group != first.group)
         return Cause(first.kind, first.what, first.texts, tuple(also), self._example(first, pairs))
 
     def _example(self, cause: Cause, pairs: Sequence[tuple[TestRecord, TestRecord]]) -> tuple[str, str] | None:
@@ -201,6 +201,12 @@ def _prices(before: Run, after: Run, infos: tuple[CandidateInfo | None, Candidat
 def _published(run: Run, candidate: str) -> Mapping[str, PriceUsed]:
     known = run.header.prices if run.header is not None else []
     return {price.model: price for price in known if price.candidate == candidate}
+
+
+def _besides(cause: Cause) -> str:
+    if cause.kind != "parameters" or cause.texts is None:
+        return cause.what
+    return f"{cause.what} ({'; '.join(parameter_diff(*cause.texts))})"
 
 
 def _shown(value: Any) -> str:

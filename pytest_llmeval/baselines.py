@@ -7,16 +7,18 @@ import shlex
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from pytest_llmeval.candidates import split_names
 from pytest_llmeval.display import escape_lines
-from pytest_llmeval.errors import RunError
+from pytest_llmeval.errors import ConfigError, RunError
 from pytest_llmeval.gittree import LOCAL, GitTree
 from pytest_llmeval.options import OPTIONS
 from pytest_llmeval.records import Run
 from pytest_llmeval.runfiles import RUN
 from pytest_llmeval.runs import load_run
+from pytest_llmeval.settings import load_settings
 
 GIT = "git:"
 #: Options of ours that say what is asked, and whom; the others are about what becomes of a run.
@@ -93,11 +95,12 @@ def _replayed(tree: GitTree, rootdir: Path, start: Path, arguments: Sequence[str
             *("-q", "--maxfail=0", "--llm-record=none", "--llm-compare=", f"--llm-report={report}"),
             *("-o", f"llm_run_dir={home}", *one_process),
         ]
-        moved = [_moved(each, tree, folder) for each in replay_arguments(arguments)]
+        there = _Earlier(tree, folder, rootdir, start)
+        moved = there.known([_moved(each, tree, folder) for each in replay_arguments(arguments)])
         done = subprocess.run(  # noqa: S603 - our own interpreter
             [sys.executable, "-P", "-m", "pytest", *moved, *own],
             cwd=folder / below,
-            env=_environment(tree, folder),
+            env=_environment(tree, folder, there.known),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
@@ -151,7 +154,60 @@ def _moved(argument: str, tree: GitTree, folder: Path) -> str:
     return argument if inner is None else f"{lead}{equals}{folder / inner}{colons}{test}"
 
 
-def _environment(tree: GitTree, folder: Path) -> Mapping[str, str]:
+class _Earlier:
+    """What the project had at a commit.
+
+    Args:
+        tree: The commit.
+        folder: Where it is checked out.
+        rootdir: Folder of the project.
+        start: Where pytest was started.
+    """
+
+    def __init__(self, tree: GitTree, folder: Path, rootdir: Path, start: Path) -> None:
+        self._ref = tree.ref
+        self._start, self._below = start, folder / (tree.inside(start) or Path())
+        self._roots = rootdir, folder / (tree.inside(rootdir) or Path())
+
+    def known(self, arguments: Sequence[str]) -> list[str]:
+        """Return pytest's arguments without files and candidates that are new since: they have nothing to compare with.
+
+        Raises:
+            RunError: Nothing is left of either.
+        """
+        kept: list[str] = []
+        for argument, last in zip(arguments, ["", *arguments], strict=False):
+            if last == "--llm-models":
+                kept.append(self._candidates(argument))
+            elif argument.startswith("--llm-models="):
+                kept.append(f"--llm-models={self._candidates(argument.partition('=')[2])}")
+            elif argument.startswith("-") or (last.startswith("-") and "=" not in last) or not self._is_new(argument):
+                kept.append(argument)
+        if len(kept) < len(arguments) and not any(self._is_there(each) for each in kept):
+            raise RunError(f"none of these tests is there at {self._ref}.")
+        return kept
+
+    def _is_there(self, argument: str) -> bool:
+        return not argument.startswith("-") and os.path.exists(self._below / argument.partition("::")[0])  # noqa: PTH110
+
+    def _is_new(self, argument: str) -> bool:
+        now = os.path.exists(self._start / argument.partition("::")[0])  # noqa: PTH110
+        return now and not self._is_there(argument)
+
+    def _candidates(self, written: str) -> str:
+        try:
+            now, then = (load_settings(root).models for root in self._roots)
+        except ConfigError:
+            # pytest tells of it.
+            return written
+        names = split_names([written])
+        kept = [name for name in names if name in then or name not in now]
+        if not kept:
+            raise RunError(f"none of the candidates is known at {self._ref}: {', '.join(map(escape_lines, names))}.")
+        return ",".join(kept)
+
+
+def _environment(tree: GitTree, folder: Path, known: Callable[[Sequence[str]], list[str]]) -> Mapping[str, str]:
     """Return an environment in which the code of the checkout is imported, rather than that of the working tree.
 
     The summary of a step, coverage and workers are this run's, and not those of the one that is compared with.
@@ -163,16 +219,31 @@ def _environment(tree: GitTree, folder: Path) -> Mapping[str, str]:
     }
     environment["PYTHONPATH"] = os.pathsep.join(_import_paths(tree, folder))
     if "PYTEST_ADDOPTS" in environment:
-        environment["PYTEST_ADDOPTS"] = shlex.join(replay_arguments(shlex.split(environment["PYTEST_ADDOPTS"])))
+        given = replay_arguments(shlex.split(environment["PYTEST_ADDOPTS"]))
+        environment["PYTEST_ADDOPTS"] = shlex.join(known(given))
     return environment
 
 
 def _import_paths(tree: GitTree, folder: Path) -> Iterator[str]:
     given = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
-    for entry in dict.fromkeys([*given, *(entry or os.getcwd() for entry in sys.path)]):  # noqa: PTH109
+    for entry in dict.fromkeys([*given, *(entry or os.getcwd() for entry in sys.path), *_redirected()]):  # noqa: PTH109
         inner = tree.inside(Path(entry))
         # This plugin itself stays what it is: the checkout may have one that knows less. So do installed packages.
         if inner is not None and Path(entry).resolve() != FOLDER and (folder / inner).is_dir():
             yield str(folder / inner)
         elif entry in given:
             yield entry
+
+
+def _redirected() -> Iterator[str]:
+    """Yield the folders of packages that are installed in place by a finder, as setuptools and `editables` do.
+
+    On the path of the replay, they come before such finders.
+    """
+    for finder in sys.meta_path:
+        home = sys.modules.get(getattr(finder, "__module__", ""))
+        for places in (getattr(home, "MAPPING", None), getattr(finder, "_redirections", None)):
+            if isinstance(places, Mapping):
+                # A package or its `__init__.py`, or a module.
+                files = (Path(place) for place in places.values() if isinstance(place, str))
+                yield from (str((file.parent if file.name == "__init__.py" else file).parent) for file in files)

@@ -225,11 +225,15 @@ def collect(config: pytest.Config, options: Options) -> None:
     from pytest_llmeval.origins import RunOrigin
 
     origin = RunOrigin(options)
-    if options.save or options.reports:
-        from pytest_llmeval.saving import Saving
-
-        register(Saving(options, collector.run, origin), "llmeval_saving")
+    regression = None
     if options.compare:
         from pytest_llmeval.regression import Regression
 
-        register(Regression(config, options, collector.run, origin), "llmeval_regression")
+        regression = Regression(config, options, collector.run, origin)
+    if options.save or options.reports:
+        from pytest_llmeval.saving import Saving
+
+        compared = [regression.shown] if regression is not None else []
+        register(Saving(options, collector.run, origin, *compared), "llmeval_saving")
+    if regression is not None:
+        register(regression, "llmeval_regression")

@@ -66,9 +66,10 @@ class GitTree:
         self.ref = ref
         if shutil.which("git") is None:
             raise RunError("git is not installed, or not on the PATH.")
-        self.top = Path(self._said(folder, "rev-parse", "--show-toplevel") or "")
-        if not self.top.is_absolute():
-            raise RunError(f"{folder} is in no git repository.")
+        done = run_git(folder, "rev-parse", "--show-toplevel")
+        if done is None or done.returncode:
+            raise RunError(f"{folder} is in no git repository that can be used{_why(done)}.")
+        self.top = Path(done.stdout.decode("utf-8", "replace").strip())
         wanted = f"{ref}^{{commit}}"
         self.commit = self._said(folder, "rev-parse", "--verify", "--quiet", "--end-of-options", wanted) if ref else ""
         if not self.commit:
@@ -127,4 +128,6 @@ class GitTree:
 
 def _why(done: subprocess.CompletedProcess[bytes] | None) -> str:
     lines = done.stderr.decode("utf-8", "replace").strip().splitlines() if done is not None else []
-    return f": {escape(lines[-1])}" if lines else ""
+    # Advice may follow.
+    said = next((line for line in lines if line.startswith("fatal:")), lines[-1] if lines else "")
+    return f": {escape(said)}" if said else ""

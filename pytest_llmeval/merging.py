@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from uuid import uuid4
 
@@ -85,6 +85,7 @@ def _differences(runs: Sequence[Run]) -> Iterator[str]:
     headers = [run.header for run in runs if run.header is not None]
     for what, said in (
         ("commits", {_commit(header) for header in headers}),
+        ("requirements, of which the last are taken", {_written(header.requirements) for header in headers}),
         ("versions of pytest-llmeval", {header.versions.get("pytest-llmeval", "?") for header in headers}),
         ("record modes", {run.mode for run in runs}),
     ):
@@ -100,6 +101,10 @@ def _differences(runs: Sequence[Run]) -> Iterator[str]:
 
 def _commit(header: Header) -> str:
     return f"{(header.commit or 'unknown')[:12]}{' (dirty)' if header.dirty else ''}"
+
+
+def _written(requirements: Mapping[str, object]) -> str:
+    return " ".join(f"{key}={value}" for key, value in requirements.items()) or "none"
 
 
 def _described(headers: Iterable[Header]) -> Iterator[CandidateInfo]:
@@ -134,6 +139,8 @@ def _header(runs: Sequence[Run]) -> Header:
         candidates=[described.get(name, CandidateInfo(name)) for name in _names(runs)],
         prices=_prices(headers),
         merged_from=[part for header in headers for part in (header.merged_from or [header.id])],
+        requirements=next((header.requirements for header in reversed(headers) if header.requirements), {}),
+        task_requirements={task: each for header in headers for task, each in header.task_requirements.items()},
         texts={digest: text for header in headers for digest, text in header.texts.items()},
     )
 

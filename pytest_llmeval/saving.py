@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pytest_llmeval.options import Options
     from pytest_llmeval.origins import RunOrigin
     from pytest_llmeval.records import Run
+    from pytest_llmeval.reports.comparison import Compared
     from pytest_llmeval.runheader import CandidateInfo
 
 hookimpl = pluggy.HookimplMarker("pytest")
@@ -38,9 +39,17 @@ class Saving:
         options: What was asked for.
         run: Returns the records so far.
         origin: What the header of the run says.
+        compared: Returns what became of it since its baseline, if it has one.
     """
 
-    def __init__(self, options: Options, run: Callable[[], Run], origin: RunOrigin) -> None:
+    def __init__(
+        self,
+        options: Options,
+        run: Callable[[], Run],
+        origin: RunOrigin,
+        compared: Callable[[], Compared | None] = lambda: None,
+    ) -> None:
+        self._compared = compared
         self._options = options
         self._run = run
         self._origin = origin
@@ -132,5 +141,5 @@ class Saving:
         if path in self._logs:
             self._logs[path].finish(run_lines(run))
         else:
-            put_lines(path, rendered(run, FORMATS[path.suffix.lower()], self._options.rootdir))
+            put_lines(path, rendered(run, FORMATS[path.suffix.lower()], self._options.rootdir, self._compared()))
         return f"Report: {shown_path(path)}"

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Literal
 
 from pytest_llmeval.prices import TotalCost, format_usd
 from pytest_llmeval.stats import Interval, mean_interval, percentile
-from pytest_llmeval.stats.differences import FEWEST_CASES
 
 if TYPE_CHECKING:
     from pytest_llmeval.settings import Requirements
@@ -22,6 +21,8 @@ if TYPE_CHECKING:
 Status = Literal["met", "not met", "unknown"]
 
 NO_COST = TotalCost(Decimal(0))
+#: The share of answers that are valid JSON for sure, at least, where all that were seen are: of 73 or more.
+SURELY_VALID = 0.95
 #: The share of answers that may be slower than `max_latency_ms`: the limit is on the 95th percentile.
 SLOW_SHARE = 0.05
 #: Which hosting `data_privacy` admits; any is `standard`.
@@ -250,7 +251,8 @@ def _format(figures: Figures, wanted: str) -> Verdict:
     met = figures.json_valid == figures.json_checked
     shown = f"{figures.json_valid:,} of {figures.json_checked:,} answers are valid JSON"
     # One that is not is enough to know; of a few that are, nobody knows the next.
-    return Verdict(key, _status(met), shown, established=not met or figures.json_checked >= FEWEST_CASES)
+    valid = mean_interval([1.0] * figures.json_checked) or _NOTHING
+    return Verdict(key, _status(met), shown, established=not met or valid.low >= SURELY_VALID)
 
 
 def _availability(figures: Figures, limit: float) -> Verdict:

@@ -21,7 +21,7 @@ def add_to(commands: Any) -> None:
 def _merge(arguments: argparse.Namespace) -> int:
     from pytest_llmeval.cassettes.paths import shown_path
     from pytest_llmeval.errors import ConfigError
-    from pytest_llmeval.kept import load, run_dir, tell
+    from pytest_llmeval.kept import judge, load, run_dir, tell
     from pytest_llmeval.merging import merge_runs
     from pytest_llmeval.options import is_run_name
     from pytest_llmeval.reports.formats import format_of, rendered
@@ -31,7 +31,7 @@ def _merge(arguments: argparse.Namespace) -> int:
     name = format_of(output)
     if name is None and not is_run_name(arguments.output):
         raise ConfigError(f"-o {arguments.output}: give a file that ends with .jsonl, .json, .md or .csv, or a name.")
-    run = merge_runs([load(each) for each in arguments.names], strict=arguments.strict)
+    run = judge(merge_runs([load(each) for each in arguments.names], strict=arguments.strict))
     tell(run)
     if name is None:
         output = run_path(run_dir(), arguments.output)

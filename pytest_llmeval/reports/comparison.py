@@ -174,7 +174,12 @@ def _row(change: Change) -> tuple[str, ...]:
 
 def render_json(compared: Compared) -> str:
     """Return one JSON document; null is what nobody knows."""
-    data = {
+    return safe_json(comparison_data(compared), indent=2) + "\n"
+
+
+def comparison_data(compared: Compared) -> dict[str, Any]:
+    """Return what `render_json` writes."""
+    return {
         "kind": "comparison",
         "before": None if compared.before is None else asdict(compared.before),
         "after": asdict(compared.after),
@@ -184,7 +189,6 @@ def render_json(compared: Compared) -> str:
         "only_after": list(compared.comparison.only_after) if compared.comparison else [],
         "standings": _standings(compared.standings),
     }
-    return safe_json(data, indent=2) + "\n"
 
 
 def _candidate(candidate: CandidateChange) -> dict[str, Any]:

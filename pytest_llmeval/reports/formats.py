@@ -6,12 +6,16 @@ import os
 from collections.abc import Iterable
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from pytest_llmeval.errors import RunError
 from pytest_llmeval.records import Run
 from pytest_llmeval.reports.github import address_of
 from pytest_llmeval.runfiles import put_lines
 from pytest_llmeval.runlines import run_lines
+
+if TYPE_CHECKING:
+    from pytest_llmeval.reports.comparison import Compared
 
 #: Format by suffix. Each but JSON Lines is a module of this package with a function `render(run) -> str`.
 FORMATS = {".jsonl": "jsonl", ".json": "json", ".md": "markdown", ".csv": "csv"}
@@ -26,24 +30,35 @@ def format_of(path: Path) -> str | None:
     return FORMATS.get(path.suffix.lower())
 
 
-def rendered(run: Run, name: str, root: Path | None = None) -> Iterable[str]:
+def rendered(run: Run, name: str, root: Path | None = None, compared: Compared | None = None) -> Iterable[str]:
     """Return a run in a format, in parts.
 
     Args:
         run: The records.
         name: Name of the format.
         root: Folder of the project, if that is not the current one.
+        compared: What became of the run since its baseline: for .md and .json.
     """
     if name == "jsonl":
         return run_lines(run)
     if name == "markdown":
         from pytest_llmeval.reports import markdown
 
-        return [markdown.render(run, address_of(root or Path.cwd(), os.environ))]
+        since = [] if compared is None else ["\n", _comparison().render_markdown(compared)]
+        return [markdown.render(run, address_of(root or Path.cwd(), os.environ)), *since]
+    if name == "json" and compared is not None:
+        from pytest_llmeval.reports import json
+
+        return json.parts(run, _comparison().comparison_data(compared))
     module = import_module(f"pytest_llmeval.reports.{name}")
     # Large ones come in parts.
     parts: Iterable[str] = module.parts(run) if hasattr(module, "parts") else [module.render(run)]
     return parts
+
+
+def _comparison() -> Any:
+    # What it takes to compare is imported where something is compared.
+    return import_module("pytest_llmeval.reports.comparison")
 
 
 def save_run(run: Run, path: str | os.PathLike[str]) -> None:

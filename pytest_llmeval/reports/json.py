@@ -22,13 +22,16 @@ def render(run: Run) -> str:
     return "".join(parts(run))
 
 
-def parts(run: Run) -> Iterator[str]:
+def parts(run: Run, comparison: dict[str, Any] | None = None) -> Iterator[str]:
     """Yield what `render` returns, a test at a time: one a line, as a large run indented throughout takes minutes."""
     if run.header is None:
         raise ValueError("the run has no header: it was neither kept nor read from a file")
     summary = [_figures(row) for row in summarize(run)]
     yield f'{{\n"kind": {safe_json(KIND)},\n"header": {safe_json(run.header.to_json(), indent=2)},\n'
-    yield f'"summary": {safe_json(summary, indent=2)},\n"verdicts": {safe_json(_verdicts(run), indent=2)},\n"tests": ['
+    yield f'"summary": {safe_json(summary, indent=2)},\n"verdicts": {safe_json(_verdicts(run), indent=2)},\n'
+    if comparison is not None:
+        yield f'"comparison": {safe_json(comparison, indent=2)},\n'
+    yield '"tests": ['
     separator = "\n"
     for test in sorted(run.tests, key=key_of):
         yield f"{separator}{safe_json(plain(test.to_json()))}"

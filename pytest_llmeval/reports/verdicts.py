@@ -96,7 +96,7 @@ def _saving(candidate: CandidateVerdict, best: CandidateVerdict | None) -> str:
     """Say what it would save to do without what a candidate misses."""
     cost = candidate.figures.cost_per_request
     least = None if best is None else best.figures.cost_per_request
-    if cost is None or least is None or cost >= least:
+    if cost is None or least is None or cost >= least or not candidate.figures.answers:
         return ""
     saved = f"{format_usd(least - cost)} a request"
     if best is not None and best.monthly_cost is not None and candidate.monthly_cost is not None:

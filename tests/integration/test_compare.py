@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
+from pytest_llmeval import load_run
 from tests.integration.conftest import Project
 from tests.integration.test_runs_command import Command, llmeval  # noqa: F401 - a fixture
 
@@ -104,7 +108,7 @@ def test_a_run_that_stops_early_says_so(project: Project) -> None:
     [
         ("mian", "mian: neither a file nor a kept run. Did you mean 'main'? Kept runs: main."),
         ("bad.jsonl", "bad.jsonl:1: not JSON"),
-        ("git:main", " is in no git repository."),
+        ("git:main", " is in no git repository that can be used: fatal: not a git repository"),
     ],
 )
 def test_a_baseline_that_is_not_there_is_told_before_anything_is_asked(
@@ -161,6 +165,76 @@ def test_a_commit_is_replayed_for_the_tests_that_are_selected_and_with_its_own_c
     assert worktrees(project) == 1
 
 
+FINDER = """
+import importlib.util, sys
+MAPPING = {{"application": {package!r}}}
+
+class _EditableFinder:
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        if name in MAPPING:
+            return importlib.util.spec_from_file_location(name, MAPPING[name] + "/__init__.py")
+
+sys.meta_path.append(_EditableFinder)
+"""
+
+
+def test_a_commit_is_replayed_with_its_own_code_where_a_finder_installs_it_in_place(
+    project: Project, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As `pip install -e .` with setuptools does it.
+    site = tmp_path_factory.mktemp("site")
+    finder = FINDER.format(package=str(project.path / "source" / "application"))
+    (site / "__editable___application_finder.py").write_text(finder, encoding="utf-8")
+    (site / "sitecustomize.py").write_text("import __editable___application_finder", encoding="utf-8")
+    project.write("from application import limit\n" + TESTS.replace("n not in BAD", "n < limit"))
+    (project.path / "source" / "application").mkdir(parents=True)
+    project.write("limit = 12\n", "source/application/__init__.py")
+    code = "import pytest, sys; sys.exit(pytest.main(sys.argv[1:]))"
+    paths = [str(site), str(Path(__file__).parents[2])]
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+
+    def run(*arguments: str) -> str:
+        command = [sys.executable, "-P", "-c", code, "-p", "no:randomly", "--llm-models=chat", *arguments]
+        return subprocess.run(command, cwd=project.path, env=environ, capture_output=True, text=True).stdout
+
+    assert "12 passed" in run()
+    commit(project)
+    project.write("limit = 4\n", "source/application/__init__.py")
+    assert "1.00 → 0.33" in run("--llm-compare=git:HEAD")
+
+
+def test_files_and_candidates_that_are_new_since_a_commit_are_only_in_the_later_run(project: Project) -> None:
+    project.write(TESTS)
+    project.run()
+    commit(project)
+    project.write(TESTS, "test_new.py")
+    project.add_model("extra", 'model = "openai:extra"')
+    told = section(project.run("--llm-compare=git:HEAD", "test_chat.py", "test_new.py", models="chat,extra"))
+    assert "chat 1.00 → 1.00: the same in all 12 cases" in told
+    assert "12 cases not in the earlier run" in told
+    assert "only in the later run: extra" in told
+    for arguments, said in (
+        (["test_new.py"], "none of these tests is there at HEAD."),
+        (["test_chat.py", "--llm-models=extra"], "none of the candidates is known at HEAD: extra."),
+    ):
+        result = project.run("--llm-compare=git:HEAD", *arguments, models=None if "--llm" in str(arguments) else "chat")
+        assert result.ret == pytest.ExitCode.USAGE_ERROR
+        assert said in result.stderr.str()
+
+
+def test_reports_say_what_became_of_the_run_since_its_baseline(project: Project) -> None:
+    project.write(TESTS)
+    project.run("--llm-save=main")
+    project.write(WORSE)
+    project.run("--llm-compare=main", "--llm-report=r.md", "--llm-report=r.json", "--llm-report=r.csv")
+    told = (project.path / "r.md").read_text("utf-8")
+    assert told.index("## LLM evaluation") < told.index("## LLM comparison") < told.index("1.00 → 0.33")
+    data = json.loads((project.path / "r.json").read_text("utf-8"))
+    assert data["comparison"]["candidates"][0]["verdict"] == "worse"
+    assert len(load_run(project.path / "r.json").tests) == 12
+
+
 def test_a_run_in_a_hook_of_git_leaves_the_commit_alone(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     # As git runs a pre-commit hook: what is about to be committed is in an index that these variables name.
     project.write(TESTS)
@@ -212,10 +286,7 @@ def test_a_run_that_was_kept_and_committed_is_taken_as_it_is(project: Project) -
         ("--output=x", "git knows no commit '--output=x' here."),
         ("", "git knows no commit '' here."),
         ("main", "the tests of main have no recordings there"),
-        (
-            "empty",
-            "the tests of empty could not be replayed. pytest said there:\n  ERROR: file or directory not found",
-        ),
+        ("empty", "none of these tests is there at empty."),
     ],
 )
 def test_a_commit_that_cannot_be_replayed_is_told(project: Project, ref: str, said: str) -> None:

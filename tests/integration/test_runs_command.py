@@ -200,6 +200,17 @@ def test_a_merge_becomes_any_report(llmeval: Command, project: Project) -> None:
     assert (project.path / "all.md").read_text(encoding="utf-8").startswith("## LLM evaluation")
 
 
+def test_a_merge_is_held_against_the_requirements_of_its_runs(llmeval: Command, project: Project) -> None:
+    for number, limit in (("1", "0.9"), ("2", "0.8")):
+        run(project, f"--llm-report=s{number}.jsonl", "-k", number, "--llm-require", f"min_quality_score={limit}")
+    done = llmeval("merge", "s1.jsonl", "s2.jsonl", "-o", "all.md")
+    assert done.returncode == 0
+    assert "requirements, of which the last are taken: min_quality_score=0.8, min_quality_score=0.9" in done.stderr
+    told = (project.path / "all.md").read_text("utf-8")
+    assert "| chat | min&#95;quality&#95;score |" in told
+    assert "0.80" in told.partition("### Requirements")[2]
+
+
 def test_nothing_in_a_file_can_steer_the_terminal(llmeval: Command, project: Project) -> None:
     run(project, "--llm-save=main", "-k", "0")
     path = project.path / ".llmeval" / "runs" / "main.jsonl"

@@ -132,6 +132,11 @@ def test_what_changed_besides_is_told_too() -> None:
     assert (found.kind, found.also) == ("prompt", ("the model that answers: gpt-1 → gpt-2", "the test's source"))
 
 
+def test_of_parameters_that_changed_besides_the_difference_is_told() -> None:
+    found = cause(OLD, record(0.0, call(digest="after", system_digest="sys2", parameters_digest="par2")))
+    assert found.also == ("other parameters (max_tokens 80 → 20; temperature not there → 0.7)",)
+
+
 def test_runs_that_do_not_say_what_was_asked_leave_the_cause_unknown() -> None:
     before = record(1.0, call(messages_digest=None, system_digest=None, parameters_digest=None))
     assert cause(before, record(0.0, call(digest="after"))).kind == "unknown"
