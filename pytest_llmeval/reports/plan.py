@@ -159,7 +159,11 @@ def _unknown(plan: Plan) -> Iterator[str]:
     unknown, failing = plan.total("unknown"), plan.total("failing")
     if unknown:
         do = "test does" if unknown == 1 else "tests do"
-        yield f"{unknown:,} {do} not declare what to ask and nothing is recorded that would tell: not in the estimate"
+        also = "asks" if unknown == 1 else "ask"
+        yield (
+            f"{unknown:,} {do} not declare what to ask, or {also} what depends on an answer, and nothing is recorded "
+            "that would tell: not in the estimate"
+        )
     if failing:
         will = "1 test fails" if failing == 1 else f"{failing:,} tests fail"
         yield f"{will}: a recording is stale, missing or damaged, which mode '{plan.mode}' does not mend"
