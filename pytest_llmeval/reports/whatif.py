@@ -228,7 +228,7 @@ def mix_notes(
         yield from _best(found, _unit(mixes))
         silent = ", ".join(sorted(_silent(mixes)))
         if silent:
-            yield "availability", f"{silent}: answered nothing, so that no mix of it is chosen"
+            yield "availability", f"{silent} answered nothing: no mix is chosen that asks such a candidate"
 
 
 def _unbeaten(mixes: Sequence[Mix], rows: Sequence[Mix]) -> Iterator[Note]:

@@ -326,7 +326,7 @@ def test_a_mix_of_a_candidate_that_never_answers_is_not_recommended_however_chea
     recommended = judged(mixes, Requirements(min_quality_score=0.5), {})
     assert recommended.best is not None
     assert (recommended.best.name, recommended.runner_up) == ("dear", None)
-    assert "availability|cheap: answered nothing, so that no mix of it is chosen" in all_notes(mixes, recommended)
+    assert "availability|cheap answered nothing: no mix is chosen" in all_notes(mixes, recommended)
 
 
 def test_where_nobody_answered_neither_cost_nor_time_applies() -> None:
