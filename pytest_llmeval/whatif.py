@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import cached_property
@@ -18,8 +18,9 @@ from typing import Literal
 from pytest_llmeval.errors import ConfigError
 from pytest_llmeval.prices import TotalCost, total_cost
 from pytest_llmeval.records import Run, TestRecord
-from pytest_llmeval.samples import LEFT_OUT, case_key, case_nodeid, mean_score
+from pytest_llmeval.samples import LEFT_OUT, VERDICTS, case_key, case_nodeid, mean_score
 from pytest_llmeval.stats import Interval, percentile
+from pytest_llmeval.stats.pareto import Merits, unbeaten
 
 Kind = Literal["alone", "cascade", "route", "bound"]
 #: A case, and which of its samples.
@@ -73,6 +74,19 @@ class Outcome:
         return not self.answered or self.cut_off or self.json_valid < self.json_checked
 
 
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Samples of cases that say nothing about mixes.
+
+    Attributes:
+        incomplete: Of which some candidate has no result.
+        without_calls: Of tests that asked nobody anything.
+    """
+
+    incomplete: tuple[Key, ...] = ()
+    without_calls: tuple[Key, ...] = ()
+
+
 Outcomes = Mapping[Key, Mapping[str, Outcome]]
 Rule = Callable[[Outcome], bool]
 
@@ -98,19 +112,32 @@ class Mix:
 
     @cached_property
     def quality(self) -> Interval | None:
-        """Mean score of the cases by their weights, samples averaged first, with its 95% interval."""
+        """Mean score of the cases by their weights, samples averaged first, with its 95% interval.
+
+        What got no answer has no score and does not count, as in the summary of a run: `availability` tells of it.
+        """
         return mean_score((fmean(scores) if scores else None, weight) for scores, weight in self._scores().values())
 
     @cached_property
     def cost(self) -> TotalCost:
-        """Cost of all samples; each counts once, however many calls it took."""
+        """Cost of all samples; each counts once, however many calls it took, unless nothing of it was billed."""
         costs = [outcome.cost for outcome in self.outcomes.values()]
         return TotalCost(
-            sum((cost.amount for cost in costs), Decimal(0)),
+            amount=sum((cost.amount for cost in costs), Decimal(0)),
             unpriced=sum(cost.unpriced > 0 for cost in costs),
             free=sum(cost.is_free for cost in costs),
-            priced=sum(not cost.unpriced and not cost.is_free for cost in costs),
+            priced=sum(_is_known(cost) and not cost.is_free for cost in costs),
         )
+
+    @cached_property
+    def unanswered(self) -> list[Key]:
+        """Samples of cases that got no answer, or not to each call."""
+        return [key for key, outcome in self.outcomes.items() if not outcome.answered]
+
+    @property
+    def availability(self) -> float | None:
+        """Share of the samples that got an answer, 0-1; None without any."""
+        return 1 - len(self.unanswered) / len(self.outcomes) if self.outcomes else None
 
     @cached_property
     def p95_ms(self) -> float | None:
@@ -118,8 +145,8 @@ class Mix:
         return percentile([outcome.ms for outcome in self.outcomes.values() if outcome.ms is not None], 95)
 
     def costs(self) -> list[list[float]]:
-        """Return USD of the samples of each case, for intervals; those of unknown cost are left out."""
-        return self._by_case(lambda outcome: None if outcome.cost.unpriced else float(outcome.cost.amount))
+        """Return USD of the samples of each case, for intervals; those not billed or of unknown cost are left out."""
+        return self._by_case(lambda outcome: float(outcome.cost.amount) if _is_known(outcome.cost) else None)
 
     def times(self) -> list[list[float]]:
         """Return milliseconds of the samples of each case, for intervals; those of unknown time are left out."""
@@ -145,34 +172,45 @@ class Mix:
 def outcomes_of(run: Run, candidates: Sequence[str]) -> tuple[dict[Key, dict[str, Outcome]], int]:
     """Return what candidates did with the cases that each of them has a result of, and how many others there are.
 
-    >>> run = Run(tests=[TestRecord("test_x[a]", "a", score=1.0), TestRecord("test_x[b]", "b", score=0.5)])
+    >>> from pytest_llmeval.records import Call
+    >>> run = Run(tests=[TestRecord("test_x[a]", "a", score=1.0, calls=[Call("a")]),
+    ...                  TestRecord("test_x[b]", "b", score=0.5, calls=[Call("b")])])
     >>> found, left_out = outcomes_of(run, ["a", "b"])
     >>> [{name: outcome.score for name, outcome in by_name.items()} for by_name in found.values()], left_out
     ([{'a': 1.0, 'b': 0.5}], 0)
     """
+    found, left_out = pair_up(run, candidates)
+    return found, len(left_out.incomplete)
+
+
+def pair_up(run: Run, candidates: Sequence[str]) -> tuple[dict[Key, dict[str, Outcome]], LeftOut]:
+    """Return what candidates did with the cases that each of them has a result of, and what is left out."""
     found: dict[Key, dict[str, Outcome]] = {}
-    seen: set[Key] = set()
+    asked: dict[Key, bool] = {}
     for name in candidates:
         for test in run.by_candidate().get(name, ()):
             key = case_key(case_nodeid(test.nodeid, test.sample), name), test.sample or 0
-            seen.add(key)
+            # Of a test that did not come to an end, nobody knows whether it would have asked.
+            asked[key] = asked.get(key, False) or bool(test.calls) or test.outcome not in VERDICTS
             outcome = _outcome(test)
             if outcome is not None:
                 found.setdefault(key, {})[name] = outcome
     whole = {key: by_name for key, by_name in found.items() if len(by_name) == len(candidates)}
-    return whole, len(seen) - len(whole)
+    return whole, LeftOut(
+        incomplete=tuple(key for key, any_call in asked.items() if any_call and key not in whole),
+        without_calls=tuple(key for key, any_call in asked.items() if not any_call),
+    )
 
 
 def _outcome(test: TestRecord) -> Outcome | None:
     failed = any(call.error is not None for call in test.calls)
-    if test.known_failing is not None or test.outcome in LEFT_OUT or (test.outcome == "error" and not failed):
+    broken = test.outcome in LEFT_OUT or (test.outcome == "error" and not failed)
+    if broken or not test.calls or test.known_failing is not None:
         return None
     answers = [call for call in test.calls if call.error is None]
     times = [call.latency_ms for call in answers]
     read = [call.input_tokens for call in answers]
-    counted = [
-        (call.input_tokens or 0) + (call.output_tokens or 0) for call in answers if call.input_tokens is not None
-    ]
+    counted = [call.input_tokens + (call.output_tokens or 0) for call in answers if call.input_tokens is not None]
     return Outcome(
         score=test.score,
         cost=total_cost(test.calls),
@@ -189,6 +227,10 @@ def _outcome(test: TestRecord) -> Outcome | None:
         weight=test.weight,
         tags=tuple(test.tags),
     )
+
+
+def _is_known(cost: TotalCost) -> bool:
+    return cost.known > 0 and not cost.unpriced
 
 
 def _sum(values: Sequence[float | None]) -> float | None:
@@ -340,25 +382,17 @@ def parse_check(text: str) -> tuple[str, Rule]:
     return f"{name}<{match[2]}", lambda outcome: outcome.scores.get(name, 0.0) < limit
 
 
-def pareto(mixes: Iterable[Mix]) -> list[Mix]:
-    """Return the mixes that no other one beats: better in quality, cost or p95, and worse in none of them.
-
-    A figure that one of them lacks is not compared.
-    """
-    known = [(mix, _merits(mix)) for mix in mixes]
-    axes = [axis for axis in range(3) if all(merits[axis] is not None for _, merits in known)]
-    points = [(mix, tuple(merits[axis] or 0.0 for axis in axes)) for mix, merits in known]
-    return [mix for mix, point in points if not any(_beats(other, point) for _, other in points)]
+def pareto(mixes: Sequence[Mix]) -> list[Mix]:
+    """Return the mixes that no other one beats in quality, cost, p95 and availability, as `unbeaten` has it."""
+    return [mixes[place] for place in unbeaten([_merits(mix) for mix in mixes])]
 
 
-def _merits(mix: Mix) -> tuple[float | None, float | None, float | None]:
+def _merits(mix: Mix) -> Merits:
     quality, p95, cost = mix.quality, mix.p95_ms, mix.cost
     return (
-        None if quality is None else quality.mean,
+        # Sums of the same scores in another order differ in the last digits.
+        None if quality is None else round(quality.mean, 9),
         None if cost.unpriced or cost.per_request is None else -float(cost.per_request),
         None if p95 is None else -p95,
+        mix.availability,
     )
-
-
-def _beats(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
-    return one != other and all(a >= b for a, b in zip(one, other, strict=True))

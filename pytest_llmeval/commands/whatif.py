@@ -12,7 +12,7 @@ from pytest_llmeval.errors import ConfigError
 
 if TYPE_CHECKING:
     from pytest_llmeval.records import Run
-    from pytest_llmeval.whatif import Mix
+    from pytest_llmeval.whatif import LeftOut, Mix
 
 DESCRIPTION = """Work out what mixes of the candidates of a run would have done, from its records: nothing is asked.
 
@@ -44,8 +44,7 @@ def add_to(commands: Any) -> None:
 
 def _whatif(arguments: argparse.Namespace) -> int:
     from pytest_llmeval.kept import load, tell
-    from pytest_llmeval.reports.whatif import judged, mix_json, mix_notes, show_mixes, shown_mixes
-    from pytest_llmeval.whatif import pareto
+    from pytest_llmeval.reports.whatif import judged, mix_notes, mixes_json, show_mixes, shown_mixes
 
     run = load(arguments.name)
     tell(run)
@@ -54,12 +53,9 @@ def _whatif(arguments: argparse.Namespace) -> int:
     described = {info.name: info for info in run.header.candidates} if run.header is not None else {}
     found = judged(mixes, requirements, described) if requirements else None
     if arguments.format == "json":
-        best = [id(mix) for mix in pareto([mix for mix in mixes if mix.kind != "bound"])]
-        chosen = found.best.name if found is not None and found.best is not None else None
-        rows = [mix_json(mix, id(mix) in best) for mix in mixes]
-        print_json({"cases": len(mixes[0].outcomes), "left_out": left_out, "mixes": rows, "best": chosen})
+        print_json(mixes_json(mixes, left_out, found))
         return 0
-    rows_shown = [mix for mix in mixes if mix.kind != "bound"] if arguments.all else shown_mixes(mixes)
+    rows_shown = [mix for mix in mixes if mix.kind != "bound"] if arguments.all else shown_mixes(mixes, found)
     screen = new_screen()
     show_mixes(screen, mixes, rows_shown, screen.width)
     screen.notes(list(mix_notes(mixes, rows_shown, left_out, found)))
@@ -67,10 +63,10 @@ def _whatif(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _mixes(run: Run, arguments: argparse.Namespace) -> tuple[list[Mix], int]:
+def _mixes(run: Run, arguments: argparse.Namespace) -> tuple[list[Mix], LeftOut]:
     from pytest_llmeval.candidates import split_names
     from pytest_llmeval.measured import candidate_in
-    from pytest_llmeval.whatif import all_mixes, outcomes_of, parse_check
+    from pytest_llmeval.whatif import all_mixes, pair_up, parse_check
 
     names = split_names([arguments.models]) if arguments.models else list(run.by_candidate())
     names = [candidate_in(run, name) for name in names]
@@ -78,8 +74,10 @@ def _mixes(run: Run, arguments: argparse.Namespace) -> tuple[list[Mix], int]:
         raise ConfigError(
             "a mix takes two candidates at least: run the tests with several (--llm-models=a,b --llm-save)."
         )
-    found, left_out = outcomes_of(run, names)
+    found, left_out = pair_up(run, names)
     if not found:
+        if left_out.without_calls and not left_out.incomplete:
+            raise ConfigError("the tests of this run asked nothing, so that there is no answer to choose.")
         raise ConfigError(f"no case has a result of each of {', '.join(names)}; choose others with --models.")
     return all_mixes(
         found,

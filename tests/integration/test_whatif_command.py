@@ -61,6 +61,33 @@ def test_figures_intervals_a_chart_and_the_best_are_shown_in_80_columns(command:
     assert "as if a router knew it at no cost" in text
 
 
+def test_who_answers_nothing_is_told_and_not_recommended(command: Command, project: Project) -> None:
+    project.add_model("refused", 'model = "openai:refused"\nprices = { input = 1.0, output = 1.0 }\nmax_retries = 0')
+    project.server.fault = lambda body: 401 if body["model"] == "refused" else 0  # type: ignore[method-assign]
+    project.write(TESTS + "\ndef test_idle(llm):\n    pass\n")
+    project.run("--llm-save=main", models="refused,chat").assert_outcomes(passed=14, errors=12)
+    done = command("whatif", "main", "--requirements", "min_quality_score=0.5", width=100)
+    assert done.status == 0, done.err
+    text = " ".join(done.out.split())
+    assert "best chat: the cheapest that meets all requirements" in text
+    assert "refused answered nothing: no mix is chosen" in text
+    assert "1 case left out, since the test asked nothing" in text
+    assert "cascades on invalid JSON cannot be worked out" in text
+    rows = [line.split()[1:] for line in done.out.splitlines()]
+    assert ["refused", "-", "0%", "-", "-", "-"] in rows
+    found = json.loads(command("whatif", "main", "--format=json").out)
+    mixes = {mix["name"]: mix for mix in found["mixes"]}
+    assert mixes["refused if complex, else chat"]["availability"] == 0.75
+    assert (found["cases"], found["samples"], found["without_calls"]) == (12, 12, 1)
+
+
+def test_a_run_that_asked_nothing_has_no_mixes(command: Command, project: Project) -> None:
+    project.add_model("large", 'model = "openai:large"')
+    project.write("def test_idle(llm):\n    pass\n")
+    project.run("--llm-save=main", models="chat,large").assert_outcomes(passed=2)
+    assert "the tests of this run asked nothing" in command("whatif", "main").err
+
+
 @pytest.mark.usefixtures("kept")
 def test_one_candidate_is_no_mix_and_a_strange_one_is_told(command: Command) -> None:
     assert "a mix takes two candidates at least" in command("whatif", "main", "--models=chat").err
