@@ -144,6 +144,13 @@ def test_an_api_is_held_against_gpus_at_a_utilization(command: Command, utilizat
     assert "under about 100,000 requests an API is nearly always cheaper" in done.out
 
 
+def test_gpus_are_counted_exactly_at_their_limit(command: Command) -> None:
+    # 100 x 0.29 x 2,592,000 / 1,000 = 75,168.
+    asked = ["--tokens=1000", "--price=6.25", "--gpu-month=1460", "--tokens-per-second=100", "--utilization=0.29"]
+    assert "1 GPU x" in command("breakeven", "--requests=75168", *asked).out
+    assert "2 GPUs x" in command("breakeven", "--requests=75169", *asked).out
+
+
 def test_a_model_and_an_hourly_price_stand_for_theirs(command: Command) -> None:
     asked = ["breakeven", "--requests=1M", "--tokens=2000", "--tokens-per-second=500", "--catalog=reference"]
     done = command(*asked, "--model=gpt-4o", "--gpu-hour=2")
@@ -184,7 +191,8 @@ def test_a_run_gives_what_is_not_said(command: Command, kept: None) -> None:
         ),
         (["breakeven", "--requests=1M", "--tokens=2000"], "not known: --price or --model, --gpu-month"),
         (["breakeven", *BREAK_EVEN, "--utilization=1.5"], "utilization is 1.5; it must be at most 1"),
-        (["breakeven", *BREAK_EVEN, "--gpu-hour=1"], "give one of them"),
+        (["breakeven", *BREAK_EVEN, "--gpu-hour=1"], "--gpu-month and --gpu-hour: give one of them"),
+        (["breakeven", *BREAK_EVEN, "--model=gpt-4o"], "--price and --model: give one of them"),
     ],
 )
 def test_what_cannot_be_used_is_told_without_a_traceback(command: Command, arguments: list[str], said: str) -> None:
