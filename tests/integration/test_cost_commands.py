@@ -106,6 +106,34 @@ def test_a_classifier_is_priced_by_what_it_reads(command: Command) -> None:
     assert Decimal(now["monthly_usd"]) - Decimal(was["monthly_usd"]) == Decimal("88.50")
 
 
+def keep_runs_of_mixes(project: Project) -> None:
+    """Keep `main` with two models and a router of them, and `mixes` with the router alone: it asks its classifier."""
+    project.add_model("small", 'model = "openai:chat"')
+    project.add_model("wordy", 'model = "openai:wordy"\nprices = { input = 1, output = 2 }')
+    router = '[tool.llmeval.models.routed]\nrouter = { simple = "small", complex = "wordy", classifier = "small" }'
+    project.add_settings(router)
+    project.write(TESTS)
+    project.server.says = lambda body: "complex" if body["max_tokens"] == 10 else None
+    project.run("--llm-save=main", models="small,wordy,routed").assert_outcomes(passed=9)
+    project.run("--llm-save=mixes", models="routed").assert_outcomes(passed=3)
+
+
+def test_what_was_not_measured_is_priced_by_single_models_and_not_by_sums_of_mixes(
+    command: Command, project: Project
+) -> None:
+    keep_runs_of_mixes(project)
+    split = ["--requests=1M", "--catalog=reference", "--classifier=gpt-4o-mini"]
+    for run, members in (
+        ("main", "small=50%,wordy=50%"),
+        ("main", "gpt-4o=50%,gpt-4o-mini=50%"),
+        ("main", "routed=50%,gpt-4o=50%"),
+        ("mixes", "gpt-4o=50%,gpt-4o-mini=50%"),
+    ):
+        told = " ".join(command("monthly", f"--run={run}", f"--split={members}", *split).out.split())
+        assert "gpt-4o-mini reads 170 tokens, its instructions too" in told
+        assert ("nothing was measured: 120 tokens in and 20 out" in told) == ("gpt-4o" in members)
+
+
 def test_a_free_model_is_said_to_need_a_machine(command: Command, project: Project) -> None:
     project.add_model("own", 'model = "openai:own"\nprices = "free"')
     project.write(TESTS)
