@@ -168,9 +168,20 @@ def _split(name: str, providers: list[str], aliases: list[str], what: str) -> tu
 
 
 def unpinned_of(candidate: Candidate) -> str | None:
-    """Return the ids under which the provider may put another model without notice, or None."""
-    found = [leaf.model for leaf in leaves_of(candidate) if is_unpinned(leaf)]
-    return ", ".join(dict.fromkeys(found)) or None
+    """Return the id under which the provider may put another model without notice, or None.
+
+    Of a candidate that is made of others, the names of those of which this is so; an alias with its id.
+
+    >>> mini = Candidate("mini", "openai", "gpt-4o-mini")
+    >>> large = Candidate("openai:gpt-4o", "openai", "gpt-4o")
+    >>> unpinned_of(mini), unpinned_of(Candidate("safe", "fallback", "", members=(mini, large)))
+    ('gpt-4o-mini', 'mini = gpt-4o-mini, openai:gpt-4o')
+    """
+    found = [leaf for leaf in leaves_of(candidate) if is_unpinned(leaf)]
+    if not candidate.members:
+        return candidate.model if found else None
+    told = [leaf.name if leaf.name.endswith(leaf.model) else f"{leaf.name} = {leaf.model}" for leaf in found]
+    return ", ".join(dict.fromkeys(told)) or None
 
 
 UNPINNED = re.compile(r"(-latest|:latest|latest)$")

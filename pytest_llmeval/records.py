@@ -212,7 +212,8 @@ class TestRecord:
         calls: Its requests, in the order in which they were made.
         message: Why it failed, was skipped or is an error. Files have no addresses of objects in it.
         cassette: File of the recorded answers, relative to the rootdir, if there is one.
-        unpinned: Id of the candidate's model if another model may be put under it without notice.
+        unpinned: Id of the candidate's model if another model may be put under it without notice; of a candidate made
+            of others, the names of those of which this is so, an alias as ``name = id``.
         recording: Why the recording does not hold: ``stale`` (a request has none), ``missing`` (there is no recording)
             or ``old`` (older than it may be); None if it does.
         again: What it costs to record that again, as `TotalCost.to_json` writes it; None if nobody can tell.

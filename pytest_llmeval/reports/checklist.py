@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from pytest_llmeval.prices import TotalCost, format_usd
 from pytest_llmeval.records import Call, Run, TestRecord
 from pytest_llmeval.reports.columns import format_ms, format_share
-from pytest_llmeval.reports.notes import same_model
+from pytest_llmeval.reports.notes import same_model, unpinned_members
 from pytest_llmeval.reports.summary import CandidateSummary, summarize
 from pytest_llmeval.reports.terminal import Screen
 
@@ -167,7 +167,12 @@ def _operation(run: Run, rows: Sequence[CandidateSummary]) -> Iterator[Told]:
     yield _fallback(run, rows)
     yield _monitoring(run, rows)
     yield _rate_limits([call for test in run.tests for call in test.calls])
-    moving = [_resolved(row, asked_id) for row in rows if (asked_id := run.unpinned.get(row.name)) is not None]
+    by_candidate = run.by_candidate()
+    moving = [
+        _resolved(row, asked_id, by_candidate[row.name])
+        for row in rows
+        if (asked_id := run.unpinned.get(row.name)) is not None
+    ]
     pinned = f"{_join([row.name for row in rows])}: dated ids, or weights of one name" if rows else "no candidate"
     yield "model version pinned", _status(bool(rows) and not moving), _join(moving) or pinned
 
@@ -210,9 +215,17 @@ def _rate_limits(calls: Sequence[Call]) -> Told:
     return line, "can't tell", "no call was tried again; the SDKs back off by themselves"
 
 
-def _resolved(row: CandidateSummary, asked: str) -> str:
+def _resolved(row: CandidateSummary, asked: str, tests: Sequence[TestRecord]) -> str:
+    members = unpinned_members(asked, tests)
+    if members:
+        told = [f"{member}{_answered_by(answered)}" for member, answered in members.items()]
+        return f"{row.name} may move: {_join(told)}"
     answered = [model for model in row.models if model != asked and same_model(asked, model)]
-    return f"{row.name} may move{f', answered by {_join(answered)}' if answered else ''}"
+    return f"{row.name} may move{_answered_by(answered)}"
+
+
+def _answered_by(models: Sequence[str]) -> str:
+    return f", answered by {_join(models)}" if models else ""
 
 
 def _tokens(call: Call) -> int:

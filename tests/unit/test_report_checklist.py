@@ -96,6 +96,17 @@ def test_an_alias_is_not_pinned_and_the_dated_id_is_named() -> None:
     assert status(run(), "model version pinned") == "yes"
 
 
+def test_of_a_mix_the_members_that_may_move_are_named_with_what_answered() -> None:
+    found = run()
+    part = call("openai:gpt-4o", model="gpt-4o-2024-08-06", role="answer")
+    for test in found.by_candidate()["b"]:
+        test.calls[0].calls = [part]
+    found.unpinned = {"b": "openai:gpt-4o, mini = gpt-4o-mini"}
+    answer = answers(found)["model version pinned"]
+    told = "b may move: openai:gpt-4o, answered by gpt-4o-2024-08-06, mini = gpt-4o-mini"
+    assert (answer.status, answer.evidence) == ("no", told)
+
+
 def test_retries_budgets_clients_of_ones_own_and_own_machines_are_seen() -> None:
     found = run(calls={"retries": 1})
     found.budget = Spending("5")
