@@ -231,7 +231,8 @@ class TestRecord:
         samples: How many samples of the case were asked for.
         min_pass_rate: Share of the samples that has to pass; None where each has to pass by itself.
         prompts: Files that prompts were read from, relative to the rootdir, with the SHA-256 of each.
-        complexity: How the case is labelled for routers, in its field of that name: ``simple`` or ``complex``.
+        complexity: How the case is labelled for routers, in its field of that name: ``simple`` or ``complex``; None if
+            it says neither.
         known_failing: Why the test counts in no figure but calls, times and costs (`llm_known_failing`): the reason,
             or an empty text; None if it counts.
         source: Digest of the test function's source; None where that is not at hand.
