@@ -168,28 +168,52 @@ def _split(name: str, providers: list[str], aliases: list[str], what: str) -> tu
 
 
 def unpinned_of(candidate: Candidate) -> str | None:
-    """Return the ids under which the provider may put another model without notice, or None."""
-    found = [leaf.model for leaf in leaves_of(candidate) if is_unpinned(leaf)]
-    return ", ".join(dict.fromkeys(found)) or None
+    """Return the id under which the provider may put another model without notice, or None.
+
+    Of a candidate that is made of others, the names of those of which this is so; an alias with its id.
+
+    >>> mini = Candidate("mini", "openai", "gpt-4o-mini")
+    >>> large = Candidate("openai:gpt-4o", "openai", "gpt-4o")
+    >>> unpinned_of(mini), unpinned_of(Candidate("safe", "fallback", "", members=(mini, large)))
+    ('gpt-4o-mini', 'mini = gpt-4o-mini, openai:gpt-4o')
+    """
+    found = [leaf for leaf in leaves_of(candidate) if is_unpinned(leaf)]
+    if not candidate.members:
+        return candidate.model if found else None
+    told = [leaf.name if leaf.name.endswith(leaf.model) else f"{leaf.name} = {leaf.model}" for leaf in found]
+    return ", ".join(dict.fromkeys(told)) or None
 
 
 UNPINNED = re.compile(r"(-latest|:latest|latest)$")
 DATED = re.compile(r"(\d{4}-\d{2}-\d{2}|\d{8}|-\d{4}(-preview)?|-preview-\d{2}-\d{2}|-\d{3}|@\d+)$")
 MOVING_PROVIDERS = {"openai", "anthropic", "gemini", "mistral"}
+#: Hosts that pass ids on, and before the slash whose: vendors that publish dated ids, and a host that picks models.
+PASSED_ON = {"openrouter": {"openai", "anthropic", "google", "mistralai", "x-ai", "cohere", "openrouter"}}
+#: What such vendors also give away: a name is one set of weights there.
+OPEN_WEIGHTS = re.compile(r"(gpt-oss|gemma)")
 
 
 def is_unpinned(candidate: Candidate) -> bool:
     """Whether the provider may put another model under this id without notice.
 
-    True for `*-latest`, and for undated ids of the providers that publish dated ones, asked at their own endpoint.
+    True for `*-latest`, and for undated ids of the vendors that publish dated ones: asked at their own endpoint, or
+    through a host that passes ids on. A fine-tuned model is dated by the one that it was made from.
 
     >>> is_unpinned(Candidate("gpt-4o", "openai", "gpt-4o")), is_unpinned(Candidate("x", "openai", "gpt-4o-2024-08-06"))
     (True, False)
     """
     if UNPINNED.search(candidate.model):
         return True
-    hosted = candidate.provider in MOVING_PROVIDERS and candidate.base_url is None
-    return hosted and not DATED.search(candidate.model)
+    if candidate.base_url is not None:
+        return False
+    if candidate.provider in PASSED_ON:
+        vendor, slash, passed = candidate.model.partition("/")
+        model = passed.partition(":")[0]
+        moves = bool(slash) and vendor in PASSED_ON[candidate.provider] and not OPEN_WEIGHTS.match(model)
+    else:
+        model = candidate.model.split(":")[1] if candidate.model.startswith("ft:") else candidate.model
+        moves = candidate.provider in MOVING_PROVIDERS
+    return moves and not DATED.search(model)
 
 
 def refuse_unpinned(candidates: Iterable[Candidate]) -> None:

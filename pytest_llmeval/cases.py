@@ -24,7 +24,7 @@ class Case:
         tags: Markers of the test: ``-m billing`` selects.
         weight: How much the case counts among the others; 1 by default.
         images: Paths or URLs of pictures that go with `input`.
-        extra: All other fields of the row.
+        extra: All other fields of the row. One is read beside: ``complexity``; see `complexity_of`.
         source: Where it was written, for messages: ``tickets.jsonl:12``.
 
     >>> case = Case(id="damaged", input="My order arrived damaged.", expected="complaint", extra={"order": 4521})
@@ -60,8 +60,13 @@ class Case:
 def complexity_of(case: Case) -> str | None:
     """Return how a case is labelled for routers, in its field ``complexity``; None if it is not.
 
+    A label is ``simple`` or ``complex``, in capitals or not: the two routes that a router has. Whatever else stands
+    there is a field of the dataset's own, a scale from 1 to 5 for example: it stays in `Case.extra` for prompts and
+    tests, is no fault, and such a case is left out of the table of labels by routes.
+
     >>> complexity_of(Case(id="a", input="Hi", extra={"complexity": "Simple"}))
     'simple'
+    >>> complexity_of(Case(id="b", input="Hi", extra={"complexity": 3}))
     """
     label = str(case.extra.get("complexity", "")).strip().lower()
     return label if label in ("simple", "complex") else None

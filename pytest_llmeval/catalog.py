@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
+from fractions import Fraction
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -264,15 +265,18 @@ class BreakEven:
 def break_even(
     *,
     requests: int,
-    tokens_per_request: int | Decimal,
-    blended_price: Decimal,
-    gpu_month: Decimal,
-    tokens_per_second: float,
-    utilization: float = 0.6,
+    tokens_per_request: float | Decimal,
+    blended_price: float | Decimal,
+    gpu_month: float | Decimal,
+    tokens_per_second: float | Decimal,
+    utilization: float | Decimal = 0.6,
 ) -> BreakEven:
     """Compare an API with machines of one's own.
 
     GPUs = max(1, ceil(requests x tokens / (tokens per second x utilization) / seconds of 30 days)).
+
+    All is exact, with a float taken for the number that it is written as: traffic that fills a GPU to its limit needs
+    no other.
 
     Args:
         requests: Requests a month.
@@ -283,7 +287,7 @@ def break_even(
         utilization: Share of that which is used; the rest is headroom for peaks.
 
     Raises:
-        ValueError: A figure is not positive, or the utilization is above 1.
+        ValueError: A figure is not a positive number, or the utilization is above 1.
 
     >>> found = break_even(requests=1_000_000, tokens_per_request=2000, blended_price=Decimal("6.25"),
     ...                    gpu_month=Decimal(1460), tokens_per_second=500, utilization=0.6)
@@ -299,37 +303,57 @@ def break_even(
         "utilization": utilization,
     }
     for name, value in given.items():
-        if value <= 0:
+        if not (math.isfinite(value) and value > 0):
             raise ValueError(f"{name} is {value}; it must be greater than 0")
     if utilization > 1:
         raise ValueError(f"utilization is {utilization}; it must be at most 1")
-    per_gpu = tokens_per_second * utilization * SECONDS_PER_MONTH / float(tokens_per_request)
-    each = blended_price * tokens_per_request / MILLION
+    price, month, tokens = (_exact(value) for value in (blended_price, gpu_month, tokens_per_request))
+    per_gpu = Fraction(_exact(tokens_per_second)) * Fraction(_exact(utilization)) * SECONDS_PER_MONTH / Fraction(tokens)
+    each = price * tokens / MILLION
     gpus = max(1, math.ceil(requests / per_gpu))
-    return BreakEven(gpus, each * requests, gpus * gpu_month, _crossover(per_gpu, each, gpu_month))
+    return BreakEven(gpus, each * requests, gpus * month, _crossover(per_gpu, Fraction(month) / Fraction(each)))
+
+
+def _exact(value: float | Decimal) -> Decimal:
+    """Return a number as it is written: 0.29 as a float is slightly less, and would cost a GPU more at the limit."""
+    return value if isinstance(value, Decimal) else Decimal(str(value))
 
 
 #: How many numbers of GPUs are looked at one by one for the crossover.
 MOST_LOOKED_AT = 10_000
 
 
-def _crossover(per_gpu: float, each: Decimal, gpu_month: Decimal) -> int | None:
-    """Return the volume from which on GPUs never cost more than the API: theirs climbs in steps, the API's evenly."""
-    if Decimal(str(per_gpu)) * each <= gpu_month:
+def _crossover(per_gpu: Fraction, worth: Fraction) -> int | None:
+    """Return the volume from which on GPUs never cost more than the API: theirs climbs in steps, the API's evenly.
+
+    Args:
+        per_gpu: Requests that one GPU can answer.
+        worth: Requests for which the API takes what one GPU costs.
+    """
+    if per_gpu <= worth:
         # A GPU at its limit costs as much as what it replaces, or more: no volume helps.
         return None
     # With fewer, one GPU more is dearer than the API right behind their limit, as the condition below has it.
-    margin = Decimal(str(per_gpu)) * each - gpu_month
-    first = max(1, math.ceil((gpu_month - each) / margin))
+    margin = per_gpu - worth
+    first = max(1, math.ceil((worth - 1) / margin))
     # So many are enough for sure; where the two cost nearly the same, there is no looking at all fewer ones.
-    enough = math.ceil(max(gpu_month, 2 * each) / margin) + 1
+    enough = math.ceil(max(worth, Fraction(2)) / margin) + 1
     for gpus in (*range(first, min(enough, first + MOST_LOOKED_AT)), enough):
-        volume = math.ceil(gpus * gpu_month / each)
+        volume = _ceil(gpus, worth)
         # With one GPU more, right behind the limit of these, the API must cost no less either.
-        limit = math.floor(gpus * per_gpu)
-        if volume <= limit and (limit + 1) * each >= (gpus + 1) * gpu_month:
-            return int(max(volume, math.floor((gpus - 1) * per_gpu) + 1))
+        limit = _floor(gpus, per_gpu)
+        if volume <= limit and limit + 1 >= _ceil(gpus + 1, worth):
+            return max(volume, _floor(gpus - 1, per_gpu) + 1)
     return None
+
+
+def _floor(times: int, each: Fraction) -> int:
+    # In whole numbers, since a product of fractions is shortened first, which takes many times as long.
+    return times * each.numerator // each.denominator
+
+
+def _ceil(times: int, each: Fraction) -> int:
+    return -_floor(-times, each)
 
 
 def cheapest(models: Sequence[Model], tokens_in: int, tokens_out: int) -> list[tuple[Model, Decimal]]:

@@ -212,7 +212,8 @@ class TestRecord:
         calls: Its requests, in the order in which they were made.
         message: Why it failed, was skipped or is an error. Files have no addresses of objects in it.
         cassette: File of the recorded answers, relative to the rootdir, if there is one.
-        unpinned: Id of the candidate's model if another model may be put under it without notice.
+        unpinned: Id of the candidate's model if another model may be put under it without notice; of a candidate made
+            of others, the names of those of which this is so, an alias as ``name = id``.
         recording: Why the recording does not hold: ``stale`` (a request has none), ``missing`` (there is no recording)
             or ``old`` (older than it may be); None if it does.
         again: What it costs to record that again, as `TotalCost.to_json` writes it; None if nobody can tell.
@@ -230,7 +231,8 @@ class TestRecord:
         samples: How many samples of the case were asked for.
         min_pass_rate: Share of the samples that has to pass; None where each has to pass by itself.
         prompts: Files that prompts were read from, relative to the rootdir, with the SHA-256 of each.
-        complexity: How the case is labelled for routers, in its field of that name: ``simple`` or ``complex``.
+        complexity: How the case is labelled for routers, in its field of that name: ``simple`` or ``complex``; None if
+            it says neither.
         known_failing: Why the test counts in no figure but calls, times and costs (`llm_known_failing`): the reason,
             or an empty text; None if it counts.
         source: Digest of the test function's source; None where that is not at hand.

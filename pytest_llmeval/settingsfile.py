@@ -42,13 +42,19 @@ def with_models(text: str, under: Sequence[str], models: Mapping[str, str]) -> s
         for task, model in models.items():
             _table(wanted, (*under, "tasks", task))["model"] = model
             _table(document, (*under, "tasks", task))["model"] = model
-        changed = tomlkit.dumps(document)
+        changed = _with_ends_of(text, tomlkit.dumps(document))
         same = tomllib.loads(changed) == wanted
     except (TOMLKitError, ValueError, TypeError):
         same = False
     if not same:
         raise ConfigError("these settings are written in a way that cannot be changed here. Change them by hand.")
     return changed
+
+
+def _with_ends_of(text: str, changed: str) -> str:
+    """Return a changed file whose new lines end as all others do; where those end in two ways, either is right."""
+    all_crlf = 0 < text.count("\n") == text.count("\r\n")
+    return changed.replace("\r\n", "\n").replace("\n", "\r\n") if all_crlf else changed
 
 
 def task_tables(text: str, under: Sequence[str], tasks: Iterable[str], models: Mapping[str, str]) -> str:

@@ -13,6 +13,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from pytest_llmeval.catalog import Model, cost_per_request, monthly_cost
+from pytest_llmeval.listing import ANSWER_TOKENS
 from pytest_llmeval.prices import format_usd
 from pytest_llmeval.verdicts import PRIVATE
 
@@ -214,6 +215,8 @@ def _doubts(model: Model, cost: Decimal | None, requirements: Requirements, toke
         yield "nobody knows its price"
     elif limit is not None and cost is not None and cost > limit:
         yield f"{format_usd(cost)} a request > {format_usd(limit)}"
-    seconds, most = model.seconds(tokens_out), requirements.max_latency_ms
+    # As `llmeval models` has it: where the catalog says a time itself, that one.
+    said = model.answer_seconds if tokens_out == ANSWER_TOKENS else None
+    seconds, most = said or model.seconds(tokens_out), requirements.max_latency_ms
     if seconds is not None and most is not None and seconds[1] * 1000 > most:
         yield f"typically {seconds[1]:.1f} s for {tokens_out:,} tokens > {most / 1000:.1f} s"

@@ -85,8 +85,10 @@ def _json(found: BreakEven) -> dict[str, Any]:
 
 def _inputs(arguments: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
     """Return what was given or measured, and where what was not given comes from."""
-    if arguments.gpu_month is not None and arguments.gpu_hour is not None:
-        raise ConfigError("--gpu-month and --gpu-hour: give one of them.")
+    for one, other in (("gpu_month", "gpu_hour"), ("price", "model")):
+        if getattr(arguments, one) is not None and getattr(arguments, other) is not None:
+            flags = f"--{one.replace('_', '-')} and --{other.replace('_', '-')}"
+            raise ConfigError(f"{flags}: give one of them.")
     gpu_month = arguments.gpu_month if arguments.gpu_hour is None else arguments.gpu_hour * HOURS
     values = {
         "tokens_per_request": arguments.tokens,
@@ -95,7 +97,7 @@ def _inputs(arguments: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
         "tokens_per_second": arguments.tokens_per_second,
     }
     sources: list[str] = []
-    if arguments.model is not None and values["blended_price"] is None:
+    if arguments.model is not None:
         values["blended_price"], said = _price_of(arguments)
         sources.append(said)
     if arguments.measured:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from pytest_llmeval.errors import ConfigError
 
 if TYPE_CHECKING:
     from pytest_llmeval.measured import Measured
+    from pytest_llmeval.records import Run
     from pytest_llmeval.strategies import Strategy
 
 DESCRIPTION = """Price a month of requests with models, and with splits of the traffic over them.
@@ -33,7 +35,7 @@ class _Inputs:
 
     Attributes:
         each: USD for one by model.
-        read: Tokens in; None if nobody counted them.
+        read: Tokens in of a request to one model; None if nobody counted them.
         tokens: Tokens in and out, if they are the same for all models.
         said: Where this comes from.
         names: What a catalog calls the models.
@@ -190,13 +192,15 @@ def _measured(arguments: argparse.Namespace, named: list[str]) -> _Inputs:
     said = f"tokens and costs as measured: {'; '.join(_told(measured) for measured in found.values())}"
     # Whether there is such a catalog, too.
     models = chosen_models(arguments) if others or arguments.catalog else []
-    tokens = _mean_tokens(list(found.values()))
+    usual = _usual(run, found, arguments.split)
+    tokens = _mean_tokens(usual)
     if others:
         if tokens is None:
             raise ConfigError("nobody counted the tokens of this run, so that no other model can be priced with them.")
         read, written = tokens
         each |= {name: cost_per_request(find_model(name, models), read, written) for name in others}
-        said += f". Of {', '.join(others)} nothing was measured: {read:,} tokens in and {written:,} out at list prices"
+        taken = f"{read:,} tokens in and {written:,} out, as of {', '.join(each.name for each in usual)}"
+        said += f". Of {', '.join(others)} nothing was measured: {taken}, at list prices"
     return _Inputs(each, None if tokens is None else tokens[0], None, said)
 
 
@@ -205,6 +209,31 @@ def _told(measured: Measured) -> str:
         return f"{measured.name}: nobody counted tokens"
     tokens = f"{measured.tokens_in:,.0f} in, {measured.tokens_out:,.0f} out"
     return f"{measured.name}: {tokens} (mean of {measured.answers:,})"
+
+
+def _usual(run: Run, found: Mapping[str, Measured], splits: Sequence[str]) -> list[Measured]:
+    """Return those by which a request is priced that nobody measured: models of the splits, or else all of the run.
+
+    A candidate that is made of others is none of them, since the tokens of its calls add up several models'.
+    """
+    from pytest_llmeval.measured import measure
+    from pytest_llmeval.records import Run
+    from pytest_llmeval.strategies import parse_split
+
+    mixes = {test.candidate for test in run.tests if any(call.calls for call in test.calls)}
+    models = [each for name, each in found.items() if name not in mixes and each.tokens is not None]
+    split = {name for text in splits for name in parse_split(text)}
+    if models:
+        return [each for each in models if each.name in split] or models
+    # Nobody was asked alone: then what those took that a mix has asked for an answer.
+    parts = [
+        replace(test, candidate=part.candidate, calls=[part])
+        for test in run.tests
+        for call in test.calls
+        for part in call.leaves
+        if part.role == "answer"
+    ]
+    return [each for each in measure(Run(tests=parts)).values() if each.tokens is not None]
 
 
 def _mean_tokens(found: list[Measured]) -> tuple[int, int] | None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from pytest_llmeval.prices import TotalCost, format_usd
 from pytest_llmeval.records import Call, Run, TestRecord
 from pytest_llmeval.reports.columns import format_ms, format_share
-from pytest_llmeval.reports.notes import same_model
+from pytest_llmeval.reports.notes import same_model, unpinned_members
 from pytest_llmeval.reports.summary import CandidateSummary, summarize
 from pytest_llmeval.reports.terminal import Screen
 
@@ -167,7 +167,12 @@ def _operation(run: Run, rows: Sequence[CandidateSummary]) -> Iterator[Told]:
     yield _fallback(run, rows)
     yield _monitoring(run, rows)
     yield _rate_limits([call for test in run.tests for call in test.calls])
-    moving = [_resolved(row, asked_id) for row in rows if (asked_id := run.unpinned.get(row.name)) is not None]
+    by_candidate = run.by_candidate()
+    moving = [
+        _resolved(row, asked_id, by_candidate[row.name])
+        for row in rows
+        if (asked_id := run.unpinned.get(row.name)) is not None
+    ]
     pinned = f"{_join([row.name for row in rows])}: dated ids, or weights of one name" if rows else "no candidate"
     yield "model version pinned", _status(bool(rows) and not moving), _join(moving) or pinned
 
@@ -177,14 +182,18 @@ def _fallback(run: Run, rows: Sequence[CandidateSummary]) -> Told:
     passing = (
         {info.name for info in run.header.candidates if info.provider in ("fallback", "cascade")} if run.header else ()
     )
-    told = [
-        f"{row.name} passed over {row.passed_over.total():,} of {row.answers + row.call_errors.total():,} calls"
-        for row in rows
-        if row.name in passing
-    ]
+    by_candidate = run.by_candidate()
+    told = [_passed_over(row.name, by_candidate[row.name]) for row in rows if row.name in passing]
     if told:
         return line, "yes", _join(told)
     return line, "can't tell", "no candidate of the run says who is asked when it fails"
+
+
+def _passed_over(name: str, tests: Sequence[TestRecord]) -> str:
+    calls = [call for test in tests for call in test.calls]
+    # Several may be passed over in one call.
+    over = sum(any(part.why is not None for part in call.calls) for call in calls)
+    return f"{name} passed a candidate over in {over:,} of {len(calls):,} calls"
 
 
 def _monitoring(run: Run, rows: Sequence[CandidateSummary]) -> Told:
@@ -202,17 +211,27 @@ def _rate_limits(calls: Sequence[Call]) -> Told:
     line = "rate limits with back-off"
     # Of a candidate that is made of others, each of these.
     calls = [leaf for call in calls for leaf in call.leaves]
-    refused, retries = sum(call.error_kind == "rate_limit" for call in calls), sum(call.retries for call in calls)
+    refused, retried = sum(call.error_kind == "rate_limit" for call in calls), sum(call.retries > 0 for call in calls)
     if refused:
         return line, "no", f"{refused:,} calls were given up after a 429"
-    if retries:
-        return line, "yes", f"{retries:,} retries with back-off by the SDKs, no call given up after a 429"
+    if retried:
+        # A record has how often a call was tried again, and not after which status.
+        told = f"{retried:,} call{'s were' if retried != 1 else ' was'} tried again, whether after a 429 no run says"
+        return line, "can't tell", f"{told}; the SDKs back off by themselves"
     return line, "can't tell", "no call was tried again; the SDKs back off by themselves"
 
 
-def _resolved(row: CandidateSummary, asked: str) -> str:
+def _resolved(row: CandidateSummary, asked: str, tests: Sequence[TestRecord]) -> str:
+    members = unpinned_members(asked, tests)
+    if members:
+        told = [f"{member}{_answered_by(answered)}" for member, answered in members.items()]
+        return f"{row.name} may move: {_join(told)}"
     answered = [model for model in row.models if model != asked and same_model(asked, model)]
-    return f"{row.name} may move{f', answered by {_join(answered)}' if answered else ''}"
+    return f"{row.name} may move{_answered_by(answered)}"
+
+
+def _answered_by(models: Sequence[str]) -> str:
+    return f", answered by {_join(models)}" if models else ""
 
 
 def _tokens(call: Call) -> int:

@@ -191,14 +191,50 @@ def _by_cost_status(rows: Rows, status: str, label: str) -> Iterator[Note]:
 
 def _unpinned(run: Run, rows: Rows) -> Iterator[Note]:
     parts = []
+    by_candidate = run.by_candidate() if run.unpinned else {}
     for row in rows:
         asked = run.unpinned.get(row.name)
-        if asked is not None:
-            said = [_clip(model) for model in row.models if model != asked]
+        if asked is None:
+            continue
+        members = unpinned_members(asked, by_candidate[row.name])
+        for member, answered in members.items():
+            parts.append(f"{_clip(member)}{_answered_by(answered)} in {_clip(row.name)}")
+        if not members:
             known_as = _clip(row.name) if row.name.endswith(asked) else f"{_clip(row.name)} = {_clip(asked)}"
-            parts.append(known_as + (f" (answered by {_join(said)})" if said else ""))
+            parts.append(known_as + _answered_by([model for model in row.models if model != asked]))
     if parts:
         yield "unpinned", f"{_join(parts)}: may become another model without notice; ask for a dated id"
+
+
+def _answered_by(models: Sequence[str]) -> str:
+    return f" (answered by {_join([_clip(model) for model in models])})" if models else ""
+
+
+def unpinned_members(asked: str, tests: Sequence[TestRecord]) -> dict[str, list[str]]:
+    """Return the members of a mix that may move, each with the models that answered in its place; of a model, nothing.
+
+    Args:
+        asked: What `TestRecord.unpinned` says of the mix.
+        tests: What it was asked in.
+
+    >>> from pytest_llmeval.records import Call
+    >>> call = Call("safe", calls=[Call("mini", error_kind="server"), Call("openai:gpt-4o", "gpt-4o-2024-08-06")])
+    >>> unpinned_members("mini = gpt-4o-mini, openai:gpt-4o", [TestRecord("test_x[safe]", "safe", calls=[call])])
+    {'mini = gpt-4o-mini': [], 'openai:gpt-4o': ['gpt-4o-2024-08-06']}
+    """
+    models = Counter(
+        (leaf.candidate, leaf.model) for test in tests for call in test.calls if call.calls for leaf in call.leaves
+    )
+    if not models:
+        return {}
+    found: dict[str, list[str]] = {member: [] for member in asked.split(", ")}
+    for member, answered in found.items():
+        for (name, model), _ in models.most_common():
+            # A member's id alone is what older runs say.
+            is_it = member == name or member.startswith(f"{name} = ") or name.endswith(f":{member}")
+            if is_it and model and not f":{member}".endswith((f":{model}", f" = {model}")):
+                answered.append(model)
+    return found
 
 
 def _answered(run: Run, rows: Rows) -> Iterator[Note]:

@@ -106,6 +106,34 @@ def test_a_classifier_is_priced_by_what_it_reads(command: Command) -> None:
     assert Decimal(now["monthly_usd"]) - Decimal(was["monthly_usd"]) == Decimal("88.50")
 
 
+def keep_runs_of_mixes(project: Project) -> None:
+    """Keep `main` with two models and a router of them, and `mixes` with the router alone: it asks its classifier."""
+    project.add_model("small", 'model = "openai:chat"')
+    project.add_model("wordy", 'model = "openai:wordy"\nprices = { input = 1, output = 2 }')
+    router = '[tool.llmeval.models.routed]\nrouter = { simple = "small", complex = "wordy", classifier = "small" }'
+    project.add_settings(router)
+    project.write(TESTS)
+    project.server.says = lambda body: "complex" if body["max_tokens"] == 10 else None
+    project.run("--llm-save=main", models="small,wordy,routed").assert_outcomes(passed=9)
+    project.run("--llm-save=mixes", models="routed").assert_outcomes(passed=3)
+
+
+def test_what_was_not_measured_is_priced_by_single_models_and_not_by_sums_of_mixes(
+    command: Command, project: Project
+) -> None:
+    keep_runs_of_mixes(project)
+    split = ["--requests=1M", "--catalog=reference", "--classifier=gpt-4o-mini"]
+    for run, members in (
+        ("main", "small=50%,wordy=50%"),
+        ("main", "gpt-4o=50%,gpt-4o-mini=50%"),
+        ("main", "routed=50%,gpt-4o=50%"),
+        ("mixes", "gpt-4o=50%,gpt-4o-mini=50%"),
+    ):
+        told = " ".join(command("monthly", f"--run={run}", f"--split={members}", *split).out.split())
+        assert "gpt-4o-mini reads 170 tokens, its instructions too" in told
+        assert ("nothing was measured: 120 tokens in and 20 out" in told) == ("gpt-4o" in members)
+
+
 def test_a_free_model_is_said_to_need_a_machine(command: Command, project: Project) -> None:
     project.add_model("own", 'model = "openai:own"\nprices = "free"')
     project.write(TESTS)
@@ -142,6 +170,13 @@ def test_an_api_is_held_against_gpus_at_a_utilization(command: Command, utilizat
     assert "crossover      116,800 requests a month" in done.out
     assert re.search(r"^500,000 +\$6,250.00 +", done.out, re.MULTILINE)
     assert "under about 100,000 requests an API is nearly always cheaper" in done.out
+
+
+def test_gpus_are_counted_exactly_at_their_limit(command: Command) -> None:
+    # 100 x 0.29 x 2,592,000 / 1,000 = 75,168.
+    asked = ["--tokens=1000", "--price=6.25", "--gpu-month=1460", "--tokens-per-second=100", "--utilization=0.29"]
+    assert "1 GPU x" in command("breakeven", "--requests=75168", *asked).out
+    assert "2 GPUs x" in command("breakeven", "--requests=75169", *asked).out
 
 
 def test_a_model_and_an_hourly_price_stand_for_theirs(command: Command) -> None:
@@ -184,7 +219,8 @@ def test_a_run_gives_what_is_not_said(command: Command, kept: None) -> None:
         ),
         (["breakeven", "--requests=1M", "--tokens=2000"], "not known: --price or --model, --gpu-month"),
         (["breakeven", *BREAK_EVEN, "--utilization=1.5"], "utilization is 1.5; it must be at most 1"),
-        (["breakeven", *BREAK_EVEN, "--gpu-hour=1"], "give one of them"),
+        (["breakeven", *BREAK_EVEN, "--gpu-hour=1"], "--gpu-month and --gpu-hour: give one of them"),
+        (["breakeven", *BREAK_EVEN, "--model=gpt-4o"], "--price and --model: give one of them"),
     ],
 )
 def test_what_cannot_be_used_is_told_without_a_traceback(command: Command, arguments: list[str], said: str) -> None:

@@ -32,6 +32,14 @@ def test_an_alias_is_told_of_once(project: Project, workers: tuple[str, ...]) ->
 
 
 @pytest.mark.parametrize("workers", [(), ("-n2",)])
+def test_of_a_mix_its_members_are_told(project: Project, workers: tuple[str, ...]) -> None:
+    project.add_settings('[tool.llmeval.models.safe]\nfallback = ["moving", "other", "chat"]')
+    result = project.run(*workers, models="safe")
+    (line,) = (line for line in result.outlines if line.startswith("unpinned"))
+    assert "moving = chat-latest in safe, other = other-latest in safe: may become" in line
+
+
+@pytest.mark.parametrize("workers", [(), ("-n2",)])
 def test_aliases_are_refused_all_at_once_where_ids_have_to_be_pinned(
     project: Project, workers: tuple[str, ...]
 ) -> None:

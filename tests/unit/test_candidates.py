@@ -148,10 +148,25 @@ def test_equal_candidates_are_one_key_of_a_dict() -> None:
         ("gemini-2.0-flash-001", False),
         ("gemini-2.0-flash", True),
         ("together:meta-llama/Llama-3.1-8B", False),
+        ("openai:ft:gpt-4o-2024-08-06:org::id", False),
+        ("openai:ft:gpt-4o-mini:org::id", True),
+        ("openai:ft:gpt-4o-mini:org::abc-1234", True),
+        ("openrouter:openai/gpt-4o", True),
+        ("openrouter:openai/gpt-4o:nitro", True),
+        ("openrouter:openai/gpt-4o-2024-08-06", False),
+        ("openrouter:openai/gpt-4o-2024-08-06:nitro", False),
+        ("openrouter:anthropic/claude-haiku-4.5", True),
+        ("openrouter:google/gemini-2.0-flash-001", False),
+        ("openrouter:mistralai/mistral-small-24b-instruct-2501", False),
+        ("openrouter:openrouter/auto", True),
+        ("openrouter:openai/gpt-oss-20b:free", False),
+        ("openrouter:google/gemma-3-27b-it", False),
+        ("openrouter:meta-llama/llama-3.1-8b-instruct", False),
+        ("groq:openai/gpt-oss-20b", False),
     ],
 )
 def test_an_id_that_can_move_to_another_model_is_told(name: str, unpinned: bool) -> None:
-    assert is_unpinned(resolve(name)) is unpinned
+    assert is_unpinned(resolve_candidate(name, [*PROVIDERS, "groq", "openrouter"], {})) is unpinned
 
 
 def test_a_model_at_ones_own_endpoint_is_ones_own_business() -> None:

@@ -7,7 +7,7 @@ import pytest
 from pydantic import BaseModel
 
 from pytest_llmeval.caserows import RowReader
-from pytest_llmeval.cases import Case
+from pytest_llmeval.cases import Case, complexity_of
 
 PNG = b"\x89PNG\r\n\x1a\n and more"
 
@@ -98,6 +98,17 @@ def test_text_models_and_cases_are_rows_too(folder: Path, row: Any, made: Case) 
 )
 def test_tags_are_a_list_or_text_with_commas_or_semicolons(folder: Path, written: Any, tags: tuple[str, ...]) -> None:
     assert case(folder, {"tags": written}).tags == tags
+
+
+@pytest.mark.parametrize(
+    ("written", "label"),
+    [("simple", "simple"), (" Complex ", "complex"), ("medium", None), (3, None), (None, None), (["simple"], None)],
+)
+def test_a_complexity_that_is_no_label_of_routers_stays_a_field_of_the_datasets_own(
+    folder: Path, written: Any, label: str | None
+) -> None:
+    found = case(folder, {"input": "Hi", "complexity": written})
+    assert (complexity_of(found), found.extra) == (label, {"complexity": written})
 
 
 def test_an_id_may_be_a_number(folder: Path) -> None:

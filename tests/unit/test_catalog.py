@@ -98,7 +98,45 @@ def test_from_the_crossover_on_self_hosting_is_never_dearer_and_before_it_was(to
         assert all(at(requests) >= 0 for requests in range(crossover, 40 * crossover, max(1, crossover // 97)))
 
 
-@pytest.mark.parametrize(("name", "value"), [("requests", 0), ("utilization", 1.5), ("gpu_month", Decimal(-1))])
+@pytest.mark.parametrize("kind", [float, Decimal])
+@pytest.mark.parametrize("utilization", ["0.29", "0.57", "0.58", "0.07", "1"])
+def test_traffic_that_fills_a_gpu_to_its_limit_needs_no_other(
+    utilization: str, kind: type[float] | type[Decimal]
+) -> None:
+    def gpus(requests: int) -> int:
+        return break_even(
+            requests=requests, tokens_per_request=1000, blended_price=kind("6.25"), gpu_month=kind("1460"),
+            tokens_per_second=kind("100"), utilization=kind(utilization),
+        ).gpus  # fmt: skip
+
+    limit = int(Decimal(100) * Decimal(utilization) * 2_592_000 / 1000)
+    assert [gpus(limit), gpus(limit + 1), gpus(7 * limit), gpus(7 * limit + 1)] == [1, 2, 7, 8]
+
+
+@pytest.mark.parametrize("kind", [float, Decimal])
+def test_a_gpu_that_costs_at_its_limit_what_it_replaces_never_pays(kind: type[float] | type[Decimal]) -> None:
+    def crossover(gpu_month: str) -> int | None:
+        return break_even(
+            requests=1, tokens_per_request=1000, blended_price=kind("6.25"), gpu_month=kind(gpu_month),
+            tokens_per_second=kind("100"), utilization=kind("0.29"),
+        ).crossover  # fmt: skip
+
+    # At 75,168 requests the API costs $469.80.
+    assert crossover("469.8") is None
+    assert crossover("469.9") is None
+    assert crossover("100") == 16_000
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("requests", 0),
+        ("utilization", 1.5),
+        ("gpu_month", Decimal(-1)),
+        ("tokens_per_second", float("nan")),
+        ("blended_price", Decimal("Infinity")),
+    ],
+)
 def test_figures_that_cannot_be_are_refused(name: str, value: object) -> None:
     with pytest.raises(ValueError, match=name):
         break_even(**{**SCENARIO, name: value})  # type: ignore[arg-type]

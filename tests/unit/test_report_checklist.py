@@ -96,13 +96,44 @@ def test_an_alias_is_not_pinned_and_the_dated_id_is_named() -> None:
     assert status(run(), "model version pinned") == "yes"
 
 
-def test_retries_budgets_clients_of_ones_own_and_own_machines_are_seen() -> None:
-    found = run(calls={"retries": 1})
+def test_of_a_mix_the_members_that_may_move_are_named_with_what_answered() -> None:
+    found = run()
+    part = call("openai:gpt-4o", model="gpt-4o-2024-08-06", role="answer")
+    for test in found.by_candidate()["b"]:
+        test.calls[0].calls = [part]
+    found.unpinned = {"b": "openai:gpt-4o, mini = gpt-4o-mini"}
+    answer = answers(found)["model version pinned"]
+    told = "b may move: openai:gpt-4o, answered by gpt-4o-2024-08-06, mini = gpt-4o-mini"
+    assert (answer.status, answer.evidence) == ("no", told)
+
+
+@pytest.mark.parametrize(
+    ("fields", "evidence"),
+    [
+        ({"retries": 2}, "60 calls were tried again, whether after a 429 no run says; the SDKs back off by themselves"),
+        ({}, "no call was tried again; the SDKs back off by themselves"),
+    ],
+)
+def test_that_calls_were_tried_again_says_nothing_of_rate_limits(fields: dict[str, Any], evidence: str) -> None:
+    answer = answers(run(calls=fields))["rate limits with back-off"]
+    assert (answer.status, answer.evidence) == ("can't tell", evidence)
+
+
+def test_a_call_in_which_several_were_passed_over_is_one_call() -> None:
+    found = run(cases=2, names=("safe",))
+    parts = [call("a", error="500", error_kind="server", why="server"), call("b", why="invalid_json"), call("c")]
+    found.tests[0].calls = [call("safe", calls=parts), call("safe", calls=parts[2:])]
+    found.header = Header(1, "1", candidates=[CandidateInfo("safe", "fallback")])
+    answer = answers(found)["fallback configured"]
+    assert (answer.status, answer.evidence) == ("yes", "safe passed a candidate over in 1 of 3 calls")
+
+
+def test_budgets_clients_of_ones_own_and_own_machines_are_seen() -> None:
+    found = run()
     found.budget = Spending("5")
     found.header = Header(1, "1", candidates=[CandidateInfo("a", hosting="local")])
     found.tests.append(TestRecord("t.py::test_own", "", calls=[call("")]))
     told = answers(found)
-    assert told["rate limits with back-off"].status == "yes"
     assert told["cost monitoring"].evidence.endswith("budget $5.00")
     assert told["able to operate servers"].evidence == "a: asked on machines of your own"
     assert told["provider abstraction"].status == "no"
@@ -113,4 +144,5 @@ def test_retries_budgets_clients_of_ones_own_and_own_machines_are_seen() -> None
         "edge cases: adversarial",
         "edge cases: multilingual",
         "fallback configured",
+        "rate limits with back-off",
     ]

@@ -39,6 +39,15 @@ def test_only_the_models_of_tasks_change(text: str) -> None:
     assert data == was
 
 
+@pytest.mark.parametrize(
+    "text", ["[tool.x]\r\ny = 1\r\n", "[tool.llmeval]\r\n[tool.x]\r\n", "[tool.llmeval.tasks.sort]\r\ntemperature = 1"]
+)
+def test_lines_that_are_added_end_as_all_others_of_the_file(text: str) -> None:
+    changed = with_models(text, UNDER, MODELS)
+    assert changed.count("\n") == changed.count("\r\n") > text.count("\n")
+    assert "\r" not in with_models(text.replace("\r", ""), UNDER, MODELS)
+
+
 @pytest.mark.parametrize("text", ["[tool.llmeval]\ntasks.sort.temperature = 0\n[tool.x]\n", "[tool]\nllmeval = 3\n"])
 def test_what_cannot_be_changed_alone_is_left_to_its_owner(text: str) -> None:
     with pytest.raises(ConfigError, match="Change them by hand"):

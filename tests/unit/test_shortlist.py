@@ -82,6 +82,16 @@ def test_each_step_says_which_figure_decided() -> None:
     assert found.choices[0].monthly == 4375
 
 
+def test_a_typical_time_is_the_one_that_the_catalog_says_itself() -> None:
+    def doubts(tokens_out: int) -> tuple[str, ...]:
+        asked = Requirements(context_needed=1000, max_latency_ms=1500)
+        found = shortlist(asked, load_catalog(), tokens_out=tokens_out)
+        return next(choice.doubts for choice in found.choices if choice.model.name == "Gemini 2.0 Flash")
+
+    assert doubts(500) == ("typically 2.7 s for 500 tokens > 1.5 s",)
+    assert doubts(1000) == ("typically 5.2 s for 1,000 tokens > 1.5 s",)
+
+
 def test_others_fill_up_only_where_nothing_speaks_against_them() -> None:
     found = shortlist(EXAMPLE, load_catalog())
     # Claude Sonnet, the other branch of the last step, costs more than is allowed; GPT-4o mini takes too long.

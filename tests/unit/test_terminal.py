@@ -337,6 +337,33 @@ def test_unpinned_models_are_named_with_what_answered() -> None:
     assert note(text, "answered by") == ""
 
 
+@pytest.mark.parametrize(
+    ("unpinned", "large", "mini"),
+    [
+        ("openai:gpt-4o, mini = gpt-4o-mini", "openai:gpt-4o", "mini = gpt-4o-mini"),
+        # As older runs have it.
+        ("gpt-4o, gpt-4o-mini", "gpt-4o", "gpt-4o-mini"),
+    ],
+)
+def test_members_of_a_mix_that_may_move_are_named_each_with_what_answered_in_its_place(
+    unpinned: str, large: str, mini: str
+) -> None:
+    pinned = call("openai:gpt-4.1-2025-04-14", model="gpt-4.1-2025-04-14", role="answer")
+    inner = call("mix", model="gpt-4o-2024-08-06", role="answer", calls=[
+        call("openai:gpt-4o", model="gpt-4o-2024-08-06", role="answer"),
+    ])  # fmt: skip
+    classified = call("mini", model="gpt-4o-mini-2024-07-18", role="classify")
+    unasked = call("nested", model=pinned.model, calls=[pinned])
+    nested = [unasked, call("nested", model=inner.model, calls=[classified, inner])]
+    moves = "may become another model without notice; ask for a dated id"
+
+    text = render(record("nested", unasked), unpinned={"nested": unpinned})
+    assert note(text, "unpinned") == f"{large} in nested, {mini} in nested: {moves}"
+    text = render(record("nested", *nested), unpinned={"nested": unpinned})
+    small = f"{mini} (answered by gpt-4o-mini-2024-07-18)" if "=" in mini else mini
+    assert note(text, "unpinned") == f"{large} (answered by gpt-4o-2024-08-06) in nested, {small} in nested: {moves}"
+
+
 def test_another_model_than_the_one_asked_for_is_named() -> None:
     tests = [
         record("openai:m-7b", call(model="m-70b")),
