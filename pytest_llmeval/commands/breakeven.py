@@ -87,8 +87,8 @@ def _inputs(arguments: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
     """Return what was given or measured, and where what was not given comes from."""
     for one, other in (("gpu_month", "gpu_hour"), ("price", "model")):
         if getattr(arguments, one) is not None and getattr(arguments, other) is not None:
-            flags = f"--{one.replace('_', '-')} and --{other.replace('_', '-')}"
-            raise ConfigError(f"{flags}: give one of them.")
+            both = f"--{one.replace('_', '-')} and --{other.replace('_', '-')}"
+            raise ConfigError(f"{both}: give one of them.")
     gpu_month = arguments.gpu_month if arguments.gpu_hour is None else arguments.gpu_hour * HOURS
     values = {
         "tokens_per_request": arguments.tokens,
