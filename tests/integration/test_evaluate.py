@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import re
 import subprocess
 import sys
+from decimal import Decimal
+from fractions import Fraction
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from pytest_llmeval import ConfigError, Response, Run, RunError, evaluate, load_run, save_run, score_fields
@@ -91,12 +98,81 @@ def test_a_run_is_saved_and_loaded_again(here: Path, name: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("answer", [1.5, -0.1, float("nan"), "good", [1]])
+@pytest.mark.parametrize(
+    ("judgement", "outcome", "score"),
+    [
+        (True, "passed", 1.0),
+        (False, "failed", 0.0),
+        (np.bool_(True), "passed", 1.0),
+        (np.bool_(False), "failed", 0.0),
+        (np.array(True), "passed", 1.0),
+        (0, "passed", 0.0),
+        (0.5, "passed", 0.5),
+        (np.float32(0.5), "passed", 0.5),
+        (np.int64(1), "passed", 1.0),
+        (Fraction(1, 4), "passed", 0.25),
+        (Decimal("0.25"), "passed", 0.25),
+        ({"tone": np.float32(0.5), "short": np.bool_(True)}, "passed", 0.75),
+        (None, "passed", 1.0),
+    ],
+)
+def test_a_judgement_is_a_bool_a_number_numbers_by_name_or_nothing(
+    here: Path, judgement: Any, outcome: str, score: float
+) -> None:
+    (test,) = evaluate("chat", CASES[:1], lambda reply, case: judgement).tests
+    assert (test.outcome, test.score, test.message) == (outcome, score, None)
+
+
+async def judge_later(reply: Response, case: Case) -> bool:
+    return True
+
+
+class JudgesLater:
+    async def __call__(self, reply: Response, case: Case) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("judge", "said"),
+    [
+        ("good", "judge_fn is 'good', which cannot be called. Give a plain function"),
+        (None, "judge_fn is None, which cannot be called"),
+        (judge_later, "judge_fn is a coroutine function, which nobody awaits. Give a plain function"),
+        (partial(judge_later), "judge_fn is a coroutine function"),
+        (JudgesLater(), "judge_fn is a coroutine function"),
+    ],
+)
+def test_what_cannot_judge_is_refused_before_anybody_is_asked(
+    project: Project, here: Path, judge: Any, said: str
+) -> None:
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        evaluate("chat", CASES, judge)
+    assert project.server.asked == []
+
+
+@pytest.mark.parametrize("concurrency", [0, -1, 2.5, True, "8", None])
+def test_a_concurrency_that_cannot_be_is_refused(project: Project, here: Path, concurrency: Any) -> None:
+    with pytest.raises(ConfigError, match=re.escape(f"concurrency={concurrency!r}: give a whole number of 1 or more")):
+        evaluate("chat", CASES, lambda reply, case: True, concurrency=concurrency)
+    assert project.server.asked == []
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_judge_that_turns_out_to_be_a_coroutines_ends_the_run_after_the_first_answer(
+    project: Project, here: Path
+) -> None:
+    with pytest.raises(ConfigError, match="judge_fn returned coroutine, which nobody awaits"):
+        evaluate("chat", CASES, lambda reply, case: judge_later(reply, case), concurrency=1)  # type: ignore[arg-type, return-value]
+    gc.collect()
+    assert len(project.server.asked) == 1
+
+
+@pytest.mark.parametrize("answer", [1.5, -0.1, float("nan"), np.float32("nan"), "good", [1], np.array([0.5])])
 def test_a_judgement_that_is_no_score_fails_its_case_with_the_reason(here: Path, answer: object) -> None:
     (test,) = evaluate("chat", CASES[:1], lambda reply, case: answer).tests  # type: ignore[arg-type, return-value]
     assert test.outcome == "failed"
     assert test.message is not None
-    assert "score" in test.message
+    assert "from 0 to 1" in test.message
 
 
 def test_what_cannot_be_used_is_told_before_anybody_is_asked(project: Project, here: Path) -> None:
