@@ -19,7 +19,7 @@ EXAMPLE = [
 
 
 def test_the_steps_the_candidates_and_a_ready_line_are_shown(command: Command) -> None:
-    done = command("shortlist", "--requirements", *EXAMPLE, "--catalog=reference")
+    done = command("shortlist", "--requirements", *EXAMPLE, "--catalog=reference", width=120)
     assert done.status == 0
     text = " ".join(done.out.split())
     assert "1. Must data stay on your own infrastructure? no, data_privacy is standard" in text
