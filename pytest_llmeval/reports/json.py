@@ -77,7 +77,7 @@ def _figures(row: CandidateSummary) -> dict[str, Any]:
         "output_tokens": _tokens(row.output_tokens),
         # A sum that leaves calls out is no total.
         "cost_usd": None if row.cost.unpriced or not row.cost.known else str(row.cost.amount),
-        "cost_at_least_usd": str(row.cost.amount) if row.cost.known else None,
+        "cost_at_least_usd": str(row.cost.amount) if row.cost.known or row.cost.amount else None,
         "unpriced_calls": row.cost.unpriced,
         "models": dict(sorted(row.models.items())),
     }

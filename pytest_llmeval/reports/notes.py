@@ -171,7 +171,7 @@ def _replayed(rows: Rows) -> Iterator[Note]:
 
 def _cost(rows: Rows) -> Iterator[Note]:
     total = sum((row.cost for row in rows), TotalCost(Decimal(0)))
-    if total.priced or total.estimated:
+    if total.priced or total.estimated or total.part:
         yield "cost", f"{total} in total"
 
 
