@@ -196,10 +196,7 @@ class Planner:
             part.unknown += 1
 
     def _declared_mix(self, part: CandidatePlan, item: Any, candidate: Candidate, case: Any, probe: Probe) -> None:
-        """Look at what a test asks of several candidates: about as much as the first, at most as much as all of them.
-
-        A classifier is asked for less than its member here is.
-        """
+        """Look at what a test asks of several candidates: about as much as the first, at most as much as all of them."""
         if self._mode == "none":
             part.failing += 1
             return
@@ -214,6 +211,21 @@ class Planner:
             self._unknown(part, fails=bool(alone.failing))
         else:
             part.calls.append(_together(alone.calls))
+            router = candidate.mix.router if candidate.mix is not None else None
+            if router is not None and router.classifier is not None and not candidate.members[2].members:
+                classifier = candidate.members[2]
+                part.calls.append(self._classifying(classifier, alone.calls[leaves_of(candidate).index(classifier)]))
+
+    def _classifying(self, classifier: Candidate, call: PlannedCall) -> PlannedCall:
+        """Return the call that sorts a question, from the one by which the same model would answer it."""
+        from pytest_llmeval.providers.routing import CLASSIFY_TOKENS
+
+        provider = self._session.roster.provider(classifier)
+        read = None if call.read is None else call.read + CLASSIFY_TOKENS[0]
+        tariff = Tariff(classifier, provider.billing, provider.hosting)
+        about = tariff.cost(Usage(read, CLASSIFY_TOKENS[1]), when=self._now)
+        # It costs no more than an answer could.
+        return replace(call, read=read, written=CLASSIFY_TOKENS[1], about=about)
 
     def _undeclared(self, part: CandidatePlan, candidate: Candidate | None, probe: Probe) -> None:
         """Take what a test has recorded, else what it has with another candidate, for what it will ask."""

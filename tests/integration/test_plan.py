@@ -266,3 +266,23 @@ def test_a_budget_says_nothing_where_nobody_is_asked(project: Project) -> None:
 def test_a_plan_says_whether_the_budget_reaches(project: Project, budget: str, reach: str) -> None:
     declare(project)
     dry_run(project, f"--llm-max-cost={budget}").stdout.fnmatch_lines([f"budget *${budget}* {reach}"])
+
+
+def test_the_classifier_of_a_router_is_in_the_plan(project: Project) -> None:
+    declare(project)
+    project.add_model("other", OTHER)
+    project.add_settings(
+        '[tool.llmeval.models.ruled]\nrouter = { pattern = "x", simple = "chat", complex = "other" }\n'
+        '[tool.llmeval.models.sorted]\nrouter = { classifier = "chat", simple = "chat", complex = "other" }'
+    )
+    found = {}
+    for name in ("ruled", "sorted"):
+        plan = dry_run(project, models=name)
+        (total,) = [line for line in plan.outlines if line.startswith("total")]
+        found[name] = [Decimal(text) for text in re.findall(r"\$([0-9.]+[0-9])", total)]
+        assert rows(plan)[name][:3] == ["3", "0", "3" if name == "ruled" else "6"]
+    assert all(more > less for less, more in zip(found["ruled"], found["sorted"], strict=True))
+    before = len(project.server.asked)
+    project.run("--llm-max-cost=1", models="sorted")
+    assert len(project.server.asked) - before == 6
+    assert Decimal(spending(project).spent) <= found["sorted"][1]
