@@ -196,7 +196,7 @@ class Planner:
             part.unknown += 1
 
     def _declared_mix(self, part: CandidatePlan, item: Any, candidate: Candidate, case: Any, probe: Probe) -> None:
-        """Look at what a test asks of several candidates: about as much as the first, at most as much as all of them."""
+        """Look at what a test asks of several candidates: about what the first takes, at most what all of them do."""
         if self._mode == "none":
             part.failing += 1
             return
