@@ -40,8 +40,8 @@ class AnthropicProvider(SDKProvider[anthropic.Anthropic, anthropic.AsyncAnthropi
         http_client = anthropic.DefaultAsyncHttpxClient(**async_options())
         return anthropic.AsyncAnthropic(http_client=http_client, **self._client_options())
 
-    def _create(self, client: anthropic.Anthropic | anthropic.AsyncAnthropic) -> Any:
-        return client.messages.with_raw_response.create
+    def _send(self, client: anthropic.Anthropic | anthropic.AsyncAnthropic, plan: Plan) -> Any:
+        return client.messages.with_raw_response.create(**self._arguments(plan))
 
     def _arguments(self, plan: Plan) -> dict[str, Any]:
         request, candidate = plan.request, self.connection.candidate

@@ -136,11 +136,8 @@ class SDKProvider(ABC, Generic[S, A]):
     def _build_async(self) -> A: ...
 
     @abstractmethod
-    def _create(self, client: S | A) -> Any:
-        """Return the SDK's method that makes a request and returns the raw response."""
-
-    @abstractmethod
-    def _arguments(self, plan: Plan) -> dict[str, Any]: ...
+    def _send(self, client: S | A, plan: Plan) -> Any:
+        """Make a request through the SDK; return the raw response, or what is awaited for it."""
 
     @abstractmethod
     def _read(self, answer: Any) -> Response:
@@ -192,7 +189,7 @@ class SDKProvider(ABC, Generic[S, A]):
 
     def _ask(self, plan: Plan, exchange: Exchange) -> Response:
         __tracebackhide__ = True
-        raw = self._create(self._sync_client())(**self._arguments(plan))
+        raw = self._send(self._sync_client(), plan)
         exchange.begin(raw)
         parsed = raw.parse()
         if not plan.request.stream:
@@ -209,7 +206,7 @@ class SDKProvider(ABC, Generic[S, A]):
 
     async def _aask(self, plan: Plan, exchange: Exchange) -> Response:
         __tracebackhide__ = True
-        raw = await self._create(await self._aclients.get())(**self._arguments(plan))
+        raw = await self._send(await self._aclients.get(), plan)
         exchange.begin(raw)
         parsed = raw.parse()
         if inspect.isawaitable(parsed):
