@@ -98,22 +98,7 @@ def known(cases: Iterable[CaseFigures], name: str) -> list[Any]:
 
 def _of_one(test: TestRecord) -> CaseFigures:
     passed = 1.0 if test.outcome in PASSED else 0.0 if test.outcome in VERDICTS else None
-    if len(test.calls) != 1:
-        return _figures((test,), test.score, passed)
-    # What nearly all are, and of which there are 100,000.
-    call, cost = test.calls[0], test.calls[0].cost
-    return CaseFigures(
-        (test,),
-        test.weight,
-        test.score,
-        passed,
-        test.json_valid / test.json_checked if test.json_checked else None,
-        float(call.error is None),
-        call.latency_ms,
-        call.ttft_ms,
-        None if cost is None else float(cost),
-        int(cost is None and is_unpriced(call)),
-    )
+    return _figures((test,), test.score, passed)
 
 
 def _figures(tests: Sequence[TestRecord], score: float | None, passed: float | None) -> CaseFigures:

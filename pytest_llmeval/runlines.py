@@ -93,13 +93,13 @@ def _lasting(call: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def plain(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a test record as it is written: floats rounded, names in order."""
+    """Return a test record as it is written: floats rounded, what is no number left unknown, names in order."""
     data = dict(record)
     if data.get("score") is not None:
-        data["score"] = round(data["score"], SCORE_DECIMALS)
+        data["score"] = _rounded(data["score"], SCORE_DECIMALS)
     for name in ("scores", "fields"):
         if data.get(name):
-            data[name] = {key: round(value, SCORE_DECIMALS) for key, value in sorted(data[name].items())}
+            data[name] = {key: _rounded(value, SCORE_DECIMALS) for key, value in sorted(data[name].items())}
     if data.get("message"):
         data["message"] = ADDRESS.sub("0x...", data["message"])
     if data.get("prompts"):
@@ -140,7 +140,12 @@ def _call(call: Mapping[str, Any]) -> dict[str, Any]:
     data = dict(call)
     for name in TIMES:
         if data.get(name) is not None:
-            data[name] = round(data[name], TIME_DECIMALS)
+            data[name] = _rounded(data[name], TIME_DECIMALS)
     if data.get("calls"):
         data["calls"] = [_call(each) for each in data["calls"]]
     return data
+
+
+def _rounded(value: float, decimals: int) -> float | None:
+    # A third party's provider may say anything.
+    return round(value, decimals) if math.isfinite(value) else None
