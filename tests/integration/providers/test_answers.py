@@ -11,6 +11,7 @@ from decimal import Decimal
 from importlib import import_module
 from typing import Any
 
+import openai
 import pytest
 
 from pytest_llmeval.errors import ProviderError
@@ -62,6 +63,40 @@ def test_openai_is_asked_in_its_form(server: ScriptedServer, make: Made) -> None
         "stream": True,
         "stream_options": {"include_usage": True},
     }
+
+
+def test_what_is_none_of_the_bodys_goes_where_it_belongs(
+    server: ScriptedServer, make: Made, ask: Ask, dialect: Dialect, stream: bool
+) -> None:
+    server.script(dialect.reply(stream))
+    parameters = {"extra_headers": {"X-Team": "a"}, "extra_query": {"tier": "b"}, "extra_body": {"min_p": 0.1}}
+    got = ask(make(dialect.candidate(server.url, parameters=parameters)), replace(QUESTION, stream=stream))
+    assert got.content == "Hello you"
+    [seen] = server.requests
+    assert (seen.headers["x-team"], seen.path.partition("?")[2], seen.body["min_p"]) == ("a", "tier=b", 0.1)
+    assert not any(name.startswith("extra_") for name in seen.body)
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])
+def test_openai_is_asked_as_the_sdks_own_method_asks(
+    server: ScriptedServer, make: Made, monkeypatch: pytest.MonkeyPatch, stream: bool
+) -> None:
+    monkeypatch.setenv("OPENAI_ADMIN_KEY", "sk-admin-9fX2mQ7bTz4LkWd8")
+    server.script(OPENAI.reply(stream), OPENAI.reply(stream))
+    tool = {"type": "function", "function": {"name": "look", "parameters": SCHEMA}}
+    make(OPENAI.candidate(server.url)).complete(replace(QUESTION, tools=[tool], stream=stream))
+    [ours] = server.requests
+    key = ours.headers["authorization"].removeprefix("Bearer ")
+    with openai.OpenAI(api_key=key, base_url=f"{server.url}/v1", timeout=10.0, max_retries=0) as client:
+        client.chat.completions.with_raw_response.create(**ours.body).http_response.read()
+    assert server.requests[1] == ours
+
+
+def test_a_class_as_the_response_format_is_told_of(server: ScriptedServer, make: Made) -> None:
+    question = replace(QUESTION, params={"response_format": Dialect})
+    with pytest.raises(ProviderError, match="ask for it with schema=Dialect"):
+        make(OPENAI.candidate(server.url)).complete(question)
+    assert server.requests == []
 
 
 def test_anthropic_is_asked_in_its_form(server: ScriptedServer, make: Made) -> None:
