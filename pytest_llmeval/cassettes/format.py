@@ -169,6 +169,21 @@ def _pretty(text: str) -> str:
         return text
 
 
+def is_json_object(body: bytes) -> bool:
+    """Whether a body is one JSON object, which a cassette shows with all its keys and texts.
+
+    >>> is_json_object(b'{"a": 1}'), is_json_object(b'["a"]'), is_json_object(b'{"a": 1}{"b": 2}')
+    (True, False, False)
+    """
+    if not body.startswith(b"{"):
+        return False
+    try:
+        json.loads(body.decode("utf-8"))
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     data = dict(pairs)
     if len(data) != len(pairs):

@@ -287,8 +287,8 @@ class SecretScanner:
                 while at >= 0:
                     yield Span(at, at + len(form), secret.what)
                     at = text.find(form, at + len(form))
-        for sign, hints in HINTS_BY_SIGN.items():
-            if sign in text:
+        for any_hint, hints in HINTS_BY_SIGN:
+            if any_hint.search(text):
                 for what, shape in {hints[hint]: None for hint in hints if hint in text}:
                     yield from _shaped(text, shape, f"what looks like {what}")
 

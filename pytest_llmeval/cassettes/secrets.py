@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
@@ -83,16 +83,30 @@ KEY_SHAPES = tuple(
 )
 
 
-def _by_sign() -> dict[str, dict[str, tuple[str, re.Pattern[str]]]]:
+def _by_sign() -> tuple[tuple[re.Pattern[str], dict[str, tuple[str, re.Pattern[str]]]], ...]:
     found: dict[str, dict[str, tuple[str, re.Pattern[str]]]] = {}
     for what, hints, shape in KEY_SHAPES:
         sign = next((sign for sign in "-_.= " if all(sign in hint for hint in hints)), "")
         found.setdefault(sign, {}).update(dict.fromkeys(hints, (what, shape)))
-    return found
+    return tuple((_any_of(sign, hints), hints) for sign, hints in found.items())
 
 
-#: What texts with keys hold, with the shapes of such keys, by a sign that it has: one character is looked for much
-#: faster than several, and base64 has none of these.
+def _any_of(sign: str, hints: Iterable[str]) -> re.Pattern[str]:
+    """Return what finds any of several texts by a character that all have: what is around it is looked at after it."""
+    if not sign:
+        return re.compile("|".join(map(re.escape, hints)))
+    sides = [(before, re.escape(after)) for before, _, after in (hint.partition(sign) for hint in hints)]
+    sign = re.escape(sign)
+    ways = [after for before, after in sides if not before]
+    # One look at the last character before it rules most out.
+    last = "".join(sorted({re.escape(before[-1]) for before, _ in sides if before}))
+    within = "|".join(f"(?<={re.escape(before)}{sign}){after}" for before, after in sides if before)
+    ways += [f"(?<=[{last}]{sign})(?:{within})"] if last else []
+    return re.compile(f"{sign}(?:{'|'.join(ways)})")
+
+
+#: What texts with keys hold, with the shapes of such keys, and what finds any of them. They are told apart by a
+#: character that all have: one is looked for much faster than several, and base64 has hardly any of these.
 HINTS_BY_SIGN = _by_sign()
 
 #: Published in the manuals of AWS and of jwt.io; models repeat them.

@@ -10,8 +10,7 @@ import re
 import zlib
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -21,7 +20,7 @@ ESCAPE = re.compile(
     r"\\\\*(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|([\"'/nrt]))|%([0-9a-fA-F]{2})|"
     r"&((?:#x?[0-9a-fA-F]{1,6}|amp|quot|apos|lt|gt);)|\\(\\+)"
 )
-ESCAPED = re.compile(r"\\|%[0-9a-fA-F]{2}|&[#a-z]")
+ESCAPED = re.compile(r"%[0-9a-fA-F]{2}|&[#a-z]")
 #: Between the items of a list of texts, as Python and JSON show it.
 BETWEEN_PIECES = re.compile(r"""(['"])\s*,\s*b?(['"])""")
 # Lines of 60 to 76 characters are what encoders break base64 into.
@@ -29,8 +28,6 @@ RUN = re.compile(
     r"(?<![A-Za-z0-9+/_-])(?:(?:[A-Za-z0-9+/_-]{60,76}\r?\n[ \t]*)+[A-Za-z0-9+/_-]+|[A-Za-z0-9+/_-]{24,})={0,2}"
 )
 SHORTEST_RUN = b"x" * 24
-#: What may end a run behind its last line but one, which is a long one.
-BEHIND_RUN = re.compile(r"(?:\r?\n[ \t]*[A-Za-z0-9+/_-]+)?={0,2}")
 HEX = re.compile(r"(?<![0-9a-fA-F])(?:[0-9a-fA-F]{2}){16,}(?![0-9a-fA-F])")
 SHORTEST_HEX = 32
 #: Text in UTF-16. It begins with what is looked for fastest.
@@ -47,39 +44,46 @@ SHORTEST_PART = 8
 MOST_FAULTS = 200
 
 
-@dataclass(frozen=True, slots=True)
 class View:
     """A text made from another one, and where each part of it was there.
 
-    Attributes:
+    Args:
         text: The text.
-        starts: Positions in `text` from which on the distance to `origins` is the same.
-        origins: Those positions in the other text.
+        edits: Yields (start, end, replacement) for each part of the other text that is not in this one as it was, in
+            order. Asked only when a place is: hardly any text holds a secret.
     """
 
-    text: str
-    starts: list[int]
-    origins: list[int]
+    __slots__ = ("_edits", "_origins", "_starts", "text")
+
+    def __init__(self, text: str, edits: Callable[[], Iterable[tuple[int, int, str]]]) -> None:
+        self.text = text
+        self._edits = edits
+        # Positions in `text` from which on the distance to the other text is the same, and those positions there.
+        self._starts: list[int] = []
+        self._origins: list[int] = []
 
     def origin(self, position: int) -> int:
         """Return where a position of this text was."""
-        index = bisect_right(self.starts, position) - 1
-        return self.origins[index] + position - self.starts[index]
+        if not self._starts:
+            self._lay_out()
+        index = bisect_right(self._starts, position) - 1
+        return self._origins[index] + position - self._starts[index]
+
+    def _lay_out(self) -> None:
+        starts, origins = [0], [0]
+        at = length = 0
+        for start, end, new in self._edits():
+            length += start - at
+            starts += (length, length + len(new))
+            origins += (start, end)
+            length += len(new)
+            at = end
+        self._starts, self._origins = starts, origins
 
 
-def _replaced(text: str, pattern: re.Pattern[str], new: Any) -> View | None:
-    parts: list[str] = []
-    starts, origins = [0], [0]
-    at = length = 0
-    for match in pattern.finditer(text):
-        piece = new(match)
-        parts += (text[at : match.start()], piece)
-        length += match.start() - at
-        starts += (length, length + len(piece))
-        origins += (match.start(), match.end())
-        length += len(piece)
-        at = match.end()
-    return View("".join([*parts, text[at:]]), starts, origins) if parts else None
+def _replaced(text: str, pattern: re.Pattern[str], new: Callable[[re.Match[str]], str]) -> View | None:
+    made, count = pattern.subn(new, text)
+    return View(made, lambda: ((*match.span(), new(match)) for match in pattern.finditer(text))) if count else None
 
 
 def unescaped(text: str) -> View | None:
@@ -88,7 +92,10 @@ def unescaped(text: str) -> View | None:
     >>> unescaped(r'{"a": "{\\"b\\": \\"\\u0073k-1\\"}"} %41&amp;').text
     '{"a": "{"b": "sk-1"}"} A&'
     """
-    return _replaced(text, ESCAPE, _unescape) if ESCAPED.search(text) else None
+    # The single characters first: they are found many times as fast.
+    if "\\" in text or (("%" in text or "&" in text) and ESCAPED.search(text)):
+        return _replaced(text, ESCAPE, _unescape)
+    return None
 
 
 def _unescape(match: re.Match[str]) -> str:
@@ -128,13 +135,14 @@ def encoded_runs(text: str, *, escaped: bool = False) -> Iterator[tuple[int, int
 
 
 def _runs(text: str) -> Iterator[re.Match[str]]:
-    """Yield the matches of `RUN`, which is asked only where there is a part that is long enough: it takes a while."""
+    """Yield the matches of `RUN`, which is asked only where a part is long enough: looking for it takes a while."""
     marks = text.encode("latin-1", "replace").translate(_IN_RUN)
     start = marks.find(SHORTEST_RUN)
-    if start >= 0:
-        end = marks.find(b"\0", marks.rfind(SHORTEST_RUN))
-        after = BEHIND_RUN.match(text, end) if end >= 0 else None
-        yield from RUN.finditer(text, start, len(text) if after is None else after.end())
+    while start >= 0:
+        match = RUN.match(text, start)
+        if match is not None:
+            yield match
+        start = marks.find(SHORTEST_RUN, match.end() if match is not None else start + 1)
 
 
 _URL_SAFE = str.maketrans("-_", "+/")
@@ -166,18 +174,13 @@ def long_runs(text: str) -> list[tuple[int, int]]:
 
 def without_middles(text: str, runs: Sequence[tuple[int, int]]) -> View:
     """Return a text in which of long runs only the ends are left: a secret may begin or end there."""
+    gaps = [(start + END_OF_RUN, end - END_OF_RUN, "\0") for start, end in runs]
     parts: list[str] = []
-    starts, origins = [0], [0]
-    at = length = 0
-    for start, end in runs:
-        head, tail = start + END_OF_RUN, end - END_OF_RUN
-        parts += (text[at:head], "\0")
-        length += head - at
-        starts += (length, length + 1)
-        origins += (head, tail)
-        length += 1
-        at = tail
-    return View("".join([*parts, text[at:]]), starts, origins)
+    at = 0
+    for start, end, new in gaps:
+        parts += (text[at:start], new)
+        at = end
+    return View("".join([*parts, text[at:]]), lambda: gaps)
 
 
 def is_readable(text: str) -> bool:
