@@ -27,7 +27,7 @@ def put_lines(path: Path, lines: Iterable[str]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("xb") as file:
             file.writelines(line.encode() for line in lines)
-        remove_leftovers(temporary)
+        remove_leftovers(path.parent, str(temporary))
         temporary.replace(path)
     except OSError as exc:
         raise unwritable(path, exc) from None

@@ -73,7 +73,8 @@ def _check_writable(path: Path) -> None:
     # case comes first, and without pathlib: this is asked before each answer that is recorded.
     if os.access(path, os.F_OK) and not os.access(path, os.W_OK):
         raise PermissionError(errno.EACCES, "it is read-only")
-    if os.access(path.parent, os.W_OK | os.X_OK) and os.path.isdir(path.parent):  # noqa: PTH112 - see above
+    # Only a folder has a dot.
+    if os.access(os.path.join(os.path.dirname(path), "."), os.W_OK | os.X_OK):  # noqa: PTH118, PTH120 - see above
         return
     folder = next(parent for parent in path.parents if parent.exists())
     if not folder.is_dir():
@@ -96,58 +97,80 @@ def put(path: Path, data: bytes, *, first_wins: bool = False) -> None:
     try:
         if not first_wins:
             _check_writable(path)
-        if not os.path.isdir(path.parent):  # noqa: PTH112 - see `_check_writable`
-            path.parent.mkdir(parents=True, exist_ok=True)
         _put(path, data, first_wins=first_wins)
     except OSError as exc:
         raise unwritable(path, exc) from None
 
 
 def _put(path: Path, data: bytes, *, first_wins: bool) -> None:
+    # Without pathlib, and with as few calls of the system as there can be: at each of them the threads that fetch
+    # answers ahead take turns.
+    folder = os.path.dirname(path)  # noqa: PTH120
     for left in reversed(range(TRIES)):
         # Chance, as containers that share a folder have equal process ids; short, as the path of a recording may use
         # up what Windows allows.
-        temporary = path.with_name(f".{os.urandom(4).hex()}.tmp")
+        temporary = os.path.join(folder, f".{os.urandom(4).hex()}.tmp")  # noqa: PTH118
         try:
-            with temporary.open("xb") as file:
-                file.write(data)
-            remove_leftovers(temporary)
+            _write_new(temporary, data)
+            remove_leftovers(path.parent, temporary)
             if first_wins:
                 _link(temporary, path)
             else:
-                temporary.replace(path)
+                os.replace(temporary, path)  # noqa: PTH105
         except (FileExistsError, FileNotFoundError):
-            # Another has the same name, or took this one for a leftover.
+            # There is no such folder yet; or another has the same name, or took this one for a leftover.
             if not left:
                 raise
+            path.parent.mkdir(parents=True, exist_ok=True)
         else:
             return
         finally:
             with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
+                os.unlink(temporary)  # noqa: PTH108
+
+
+def _write_new(path: str, data: bytes) -> None:
+    """Write a file that is not there yet.
+
+    Raises:
+        FileExistsError: It is there.
+    """
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+    try:
+        rest = memoryview(data)
+        # A disk that fills up takes a part of it, and refuses the rest.
+        while rest:
+            rest = rest[os.write(file, rest) :]
+    finally:
+        os.close(file)
 
 
 #: When a folder was last looked through for leftovers, by `time.monotonic`.
 _swept: dict[Path, float] = {}
 
 
-def remove_leftovers(own: Path) -> None:
-    """Remove the temporary files of processes that were killed; not more often than such a file can become old."""
+def remove_leftovers(folder: Path, own: str) -> None:
+    """Remove the temporary files of processes that were killed; not more often than such a file can become old.
+
+    Args:
+        folder: Where they are.
+        own: A file that was just written there.
+    """
     now = time.monotonic()
-    if now - _swept.get(own.parent, -OLD) < OLD:
+    if now - _swept.get(folder, -OLD) < OLD:
         # A folder of thousands of recordings would be looked through thousands of times.
         return
-    _swept[own.parent] = now
+    _swept[folder] = now
     with contextlib.suppress(OSError):
         # By the clock of the file system, which may be another machine's.
-        written = own.stat().st_mtime
-        with os.scandir(own.parent) as entries:
+        written = os.stat(own).st_mtime  # noqa: PTH116
+        with os.scandir(folder) as entries:
             for entry in entries:
                 if LEFTOVER.fullmatch(entry.name) and written - entry.stat().st_mtime > OLD:
                     Path(entry.path).unlink(missing_ok=True)
 
 
-def _link(temporary: Path, path: Path) -> None:
+def _link(temporary: str, path: Path) -> None:
     try:
         os.link(temporary, path)
     except FileExistsError:
@@ -157,4 +180,4 @@ def _link(temporary: Path, path: Path) -> None:
         raise
     except OSError:
         # A file system without hard links.
-        temporary.replace(path)
+        os.replace(temporary, path)  # noqa: PTH105

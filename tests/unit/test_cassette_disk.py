@@ -31,16 +31,16 @@ def test_what_a_killed_run_left_is_removed_with_the_next_file_written_there(tmp_
 def test_a_file_is_written_though_another_process_takes_its_temporary_file_away(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    replace = Path.replace
-    taken: list[Path] = []
+    replace = os.replace
+    taken: list[str] = []
 
-    def take_away_once(self: Path, target: Path) -> Path:
+    def take_away_once(temporary: str, target: Path) -> None:
         if not taken:
-            taken.append(self)
-            self.unlink()
-        return replace(self, target)
+            taken.append(temporary)
+            Path(temporary).unlink()
+        replace(temporary, target)
 
-    monkeypatch.setattr(Path, "replace", take_away_once)
+    monkeypatch.setattr(os, "replace", take_away_once)
     disk.put(tmp_path / "a.yaml", b"text")
     assert taken
     assert (tmp_path / "a.yaml").read_bytes() == b"text"
