@@ -47,6 +47,10 @@ class Recordings:
         self._ignored = Ignored.of(ignore, "tool.llmeval.cassettes")
         self._collected = Collected([], whole=False, path_of=partial(shared_path, options))
         self._orphans: dict[tuple[Path, bool], Orphans] = {}
+        # Asked of each test that has no recording: whether pytest-recording's folder is beside its file, and where
+        # nothing is that belongs to nobody.
+        self._has_stock: dict[Path, bool] = {}
+        self._without: set[tuple[Path, str | None, bool]] = set()
 
     def collect(self, items: Iterable[Any], *, whole: bool, fixtures: Callable[[], Sequence[Any]]) -> None:
         """Learn which tests and fixtures there are, so that the recordings of others can be told apart.
@@ -118,13 +122,18 @@ class Recordings:
     def _elsewhere(self, file: Path, test: str, candidate: str | None, stock_name: str | None) -> Iterator[Found]:
         """Yield recordings at other paths that may be a test's."""
         # Without a candidate the test is the one that pytest-recording knew; with one, it may be another model's.
-        # Most projects have none, and this is asked of each test that has no recording of its own.
-        if os.path.lexists(file.parent / "cassettes"):
+        has_stock = self._has_stock.get(file)
+        if has_stock is None:
+            has_stock = self._has_stock[file] = os.path.lexists(file.parent / "cassettes")
+        if has_stock:
             yield from stock(stock_paths(file, test, candidate, default=stock_name), sure=candidate is None)
         yield from self._orphans_of(file, candidate)
 
     def _orphans_of(self, home: Path, candidate: str | None, *, fixtures: bool = False) -> Iterable[Found]:
         """Return recordings beside those of a test file, or of a folder, of what is gone."""
+        place = home, candidate, fixtures
+        if place in self._without:
+            return ()
         in_file = home.suffix == ".py"
         folder = home.parent if in_file else home
         root = module_of(self._options, home).parent if in_file else folder / folder_of(self._options, home)
@@ -140,7 +149,10 @@ class Recordings:
                 else (lambda at, name: collected.owns(at, name, folder)),
                 fixtures=fixtures,
             )
-        return self._orphans[key].of(root, candidate_folder(candidate) if candidate else None)
+        there = candidate_folder(candidate) if candidate else None
+        if not self._orphans[key].any(root, there):
+            self._without.add(place)
+        return self._orphans[key].of(root, there)
 
     def _command(self, nodeid: str, file: Path) -> str:
         """Return the command that runs one test alone, to be pasted where pytest was started."""

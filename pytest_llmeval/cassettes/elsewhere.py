@@ -78,6 +78,16 @@ class Orphans:
 
     def of(self, root: Path, candidate: str | None) -> Iterator[Found]:
         """Yield the orphans of a candidate: ``<root>/<module>/<candidate>/<test>.yaml``, that module or another."""
+        for found in self._found(root, candidate):
+            # Another test may have taken it over by now.
+            if found.path.is_file():
+                yield found
+
+    def any(self, root: Path, candidate: str | None) -> bool:
+        """Whether a candidate has had any orphan since this was first asked."""
+        return bool(self._found(root, candidate))
+
+    def _found(self, root: Path, candidate: str | None) -> list[Found]:
         key = root, candidate
         if key not in self._known:
             try:
@@ -86,10 +96,7 @@ class Orphans:
                 # That the folder cannot be read is told when the test's own recording is.
                 paths = []
             self._known[key] = list(_readable(paths))
-        for found in self._known[key]:
-            # Another test may have taken it over by now.
-            if found.path.is_file():
-                yield found
+        return self._known[key]
 
     def _paths(self, root: Path, candidate: str | None) -> Iterator[Path]:
         below = glob.escape(f"{candidate}/") if candidate else ""
