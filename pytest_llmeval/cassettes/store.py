@@ -87,12 +87,10 @@ class Cassette:
         self.unread: list[str] = []
         self.too_old: list[Interaction] = []
         self.taken_over: TakeOver | None = None
-        self.closed = self.wide = False
+        self.closed = self.wide = self._patched = self._damaged = False
         self.vcr_patches: contextlib.ExitStack | None = None
         self.others_broke: Callable[[BaseException], None] | None = None
-        self._patched = False
         self._lock = threading.RLock()
-        self._damaged = False
         self.loaded: Tape | None = None
         self.kept = False
         self._equals: dict[Fingerprint, Equals] = defaultdict(Equals)
@@ -147,19 +145,22 @@ class Cassette:
             BaseException: The engine's `fail`: there is no recording and nothing may be recorded, or the test that
                 this request belongs to is over.
         """
+        self.engine.scanner.learn_request(request)
         with self._lock:
             if self.closed:
                 self.too_late(scrub_uri(request.uri))
-            self.engine.scanner.learn_request(request)
             if self.mode == "live":
                 detours.refuse_skipped()
                 return Exchange(self, request, -1)
             self._or_fail(self._load)
-            redact = self.engine.redact
-            if redact:
+            if redact := self.engine.redact:
                 self._or_fail(lambda: redact(request, None))
             self._or_fail(lambda: self.rules(request))
-            key = request_fingerprint(request, self.rules(request))
+        # What takes a while is done outside: where hundreds of threads ask in one test, they would wait for each other.
+        key = request_fingerprint(request, self.rules(request))
+        with self._lock:
+            if self.closed:
+                self.too_late(scrub_uri(request.uri))
             if not (self.kept or self._equals or self.mode == "all"):
                 self._or_fail(lambda: self._look_elsewhere(key))
             equals = self._equals[key]
@@ -234,10 +235,10 @@ class Cassette:
 
     def take(self, exchange: Exchange, interaction: Interaction) -> None:
         """Put a good answer into its slot."""
+        # Keys may come into the environment while tests run, and be gone before the file is written.
+        self.engine.scanner.learn()
         with self._lock:
             self._open.pop(exchange.slot, None)
-            # Keys may come into the environment while tests run, and be gone before the file is written.
-            self.engine.scanner.learn()
             self.slots[exchange.slot] = interaction
             detours.taken(exchange, interaction)
 
@@ -322,8 +323,7 @@ class Cassette:
         return [interaction for interaction in ordered if interaction is not None]
 
     def _first_wins(self) -> bool:
-        new = (not self.kept or self.taken_over is not None) and not self.written
-        return new and self.mode in ("once", "none")
+        return self.mode in ("once", "none") and not self.written and (not self.kept or self.taken_over is not None)
 
     def _or_fail(self, step: Callable[[], object]) -> None:
         try:
