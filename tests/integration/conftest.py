@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import subprocess
 import sys
 import warnings
@@ -134,6 +135,9 @@ class Project:
         """Start a run of the project's tests, and do not wait for it."""
         chosen = [f"--llm-models={models}"] if models else []
         command = [sys.executable, "-m", "pytest", *(f"-pno:{name}" for name in OTHERS), *chosen, *map(str, args)]
+        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+            # A shell makes what it runs in the background deaf to Ctrl-C, and that is passed on; a handler is not.
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         # A group of its own: Ctrl-C in a terminal reaches all processes of one.
         return subprocess.Popen(
             command, cwd=self.path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
