@@ -94,7 +94,7 @@ def _write_mapping(parts: list[str], data: dict[str, Any], indent: str, first: s
     if not data:
         raise _RareError
     for key, value in data.items():
-        if not KEY.fullmatch(key) or _scalar(key) != key:
+        if not _is_plain_key(key):
             raise _RareError
         parts += (first, key, ":")
         first = indent
@@ -108,6 +108,11 @@ def _write_mapping(parts: list[str], data: dict[str, Any], indent: str, first: s
             _write_block(parts, value, f"{indent}  ")
         else:
             parts += (" ", _inline(value), "\n")
+
+
+@lru_cache(maxsize=1024)
+def _is_plain_key(key: str) -> bool:
+    return KEY.fullmatch(key) is not None and _scalar(key) == key
 
 
 def _write_sequence(parts: list[str], items: list[Any], indent: str) -> None:
