@@ -96,10 +96,10 @@ def _secrets(path: Path, text: str, tape: Tape, scanner: SecretScanner) -> list[
         return found
     shown = BINARY not in text
     for number, interaction in enumerate(tape.interactions, 1):
-        over = [("request that failed before", each.body) for each in passed_over([interaction])]
-        for name, body in (("request", interaction.body), ("answer", interaction.content), *over):
-            # All that a JSON object says stands in the text, where it was looked for already.
-            if shown and is_json_object(body):
-                continue
+        bodies = [("request", interaction.body), ("answer", interaction.content)]
+        # All that a JSON object says stands in the text, where it was looked for already.
+        hidden = [(name, body) for name, body in bodies if not (shown and is_json_object(body))]
+        hidden += [("request that failed before", each.body) for each in passed_over([interaction])]
+        for name, body in hidden:
             found += [f"{name} {number}: {what}" for what in scanner.find_in_body(body)]
     return found
