@@ -96,7 +96,11 @@ class Project:
         """Write a file of the project."""
         path = self.path / name
         path.parent.mkdir(parents=True, exist_ok=True)
+        before = path.stat() if path.exists() else None
         path.write_text(dedent(text), encoding="utf-8")
+        if before is not None and path.stat().st_size == before.st_size:
+            # Byte code is taken for that of a file of the same size and second.
+            os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns + 2 * 10**9))
         return path
 
     def add_settings(self, text: str) -> None:
