@@ -53,7 +53,6 @@ def test_a_secret_is_refused_in_whatever_body_it_stands(tmp_path: Path, form: st
         write_tape(tmp_path / "a.yaml", tape(kind, **{place: body}), SecretScanner({"BANK_API_KEY": KEY}))
     assert KEY not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
-    # The same without it is written.
-    harmless = body.replace(KEY.encode(), b"nothing") if form in ("plain", "object") else b'{"a": "nothing"}'
-    write_tape(tmp_path / "a.yaml", tape(kind, **{place: harmless}), SecretScanner({"BANK_API_KEY": KEY}))
+    # To whom it is no secret, it is written.
+    write_tape(tmp_path / "a.yaml", tape(kind, **{place: body}), SecretScanner({}))
     assert (tmp_path / "a.yaml").is_file()

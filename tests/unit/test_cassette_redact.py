@@ -16,7 +16,7 @@ import pytest
 
 from pytest_llmeval.cassettes.matching import HTTPRequest
 from pytest_llmeval.cassettes.redact import RESPONSE_HEADERS, SecretScanner, kept_headers
-from pytest_llmeval.cassettes.secrets import is_placeholder
+from pytest_llmeval.cassettes.secrets import HINTS_BY_SIGN, KEY_SHAPES, is_placeholder
 from pytest_llmeval.cassettes.views import RUN, _runs
 
 KEY = 'Zk9/"+q7\\Lm2=Xv'
@@ -552,3 +552,12 @@ def test_runs_that_are_looked_for_fast_are_the_same(seed: int) -> None:
     text = "".join(part + chance.choice(between) for part in encoded)
     text = text.replace("\n", "\r\n\t") if seed % 3 == 0 else text
     assert [match.span() for match in _runs(text)] == [match.span() for match in RUN.finditer(text)]
+
+
+def test_each_hint_of_a_key_is_found_whatever_stands_around_it() -> None:
+    found = {hint: finder for finder, hints in HINTS_BY_SIGN for hint in hints}
+    assert set(found) == {hint for _, hints, _ in KEY_SHAPES for hint in hints}
+    for hint, finder in found.items():
+        for around in ("", "a", "-", "_", "--", "sk", "\n", "é", "=.", hint[:-1]):
+            assert finder.search(f"{around}{hint}{around}"), (around, hint)
+    assert not any(finder.search("Content-type: x_y. a=b, not a hint") for finder in found.values())
