@@ -80,9 +80,25 @@ def dump(data: Any) -> str:
     return "".join(parts)
 
 
+def dump_item(item: dict[str, Any]) -> str:
+    r"""Return the YAML text of a mapping as it stands in a list.
+
+    >>> dump_item({"a": 1, "b": 2})
+    '- a: 1\n  b: 2\n'
+    """
+    # One item that is too rare makes only itself go the long way.
+    try:
+        parts: list[str] = []
+        _write_mapping(parts, item, "  ", "- ")
+    except _RareError:
+        return _dumped([item])
+    return "".join(parts)
+
+
 def _dumped(data: Any) -> str:
     text: str = yaml.dump(data, Dumper=_Dumper, allow_unicode=True, sort_keys=False, width=10**9)
-    return text
+    # Behind a text that ends with blank lines, PyYAML ends the document; but more is to come.
+    return text.removesuffix("...\n") if text.endswith("\n...\n") else text
 
 
 KEY = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,99}")

@@ -114,6 +114,11 @@ NOT_IN_YAML = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\
 
 def dumps(tape: Tape) -> str:
     """Return the text of a cassette: UTF-8, LF, JSON bodies pretty in block scalars, sealed."""
+    return sealed_with(head(tape) + "".join(map(laid_out, tape.interactions)))
+
+
+def head(tape: Tape) -> str:
+    """Return what stands above the interactions."""
     from pytest_llmeval.cassettes import dumper
 
     data: dict[str, Any] = {"version": VERSION}
@@ -121,8 +126,18 @@ def dumps(tape: Tape) -> str:
         data["incomplete"] = True
     if tape.metadata:
         data["metadata"] = tape.metadata
-    data["interactions"] = [_as_dict(interaction) for interaction in tape.interactions]
-    text = HEADER + dumper.dump(data)
+    return f"{HEADER}{dumper.dump(data)}interactions:{'' if tape.interactions else ' []'}\n"
+
+
+def laid_out(interaction: Interaction) -> str:
+    """Return the text of one interaction, which is the same whatever else a cassette holds."""
+    from pytest_llmeval.cassettes import dumper
+
+    return dumper.dump_item(_as_dict(interaction))
+
+
+def sealed_with(text: str) -> str:
+    """Return a text with its checksum below it."""
     return f"{text}checksum: sha256:{_checksum(text)}\n"
 
 
@@ -138,9 +153,16 @@ def _as_dict(interaction: Interaction) -> dict[str, Any]:
             "status": {"code": interaction.status, "message": interaction.reason},
             "headers": interaction.headers,
             "body": {"string": readable(interaction.content, interaction.content_type)},
-            "llmeval": interaction.meta,
+            "llmeval": {name: _on_one_line(value) for name, value in interaction.meta.items()},
         },
     }
+
+
+def _on_one_line(value: Any) -> Any:
+    """Return lists of lists as they were first written: an answer that is kept looks as it did."""
+    if isinstance(value, list) and value and isinstance(value[0], list):
+        return tuple(tuple(each) if isinstance(each, list) else each for each in value)
+    return value
 
 
 def readable(body: bytes, content_type: str) -> str | bytes:

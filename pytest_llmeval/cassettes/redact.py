@@ -87,6 +87,9 @@ class SecretScanner:
         environ: Usually `os.environ`. Variables whose name ends in KEY, TOKEN, SECRET, PASSWORD and the like count.
         also: Names of further variables that hold a secret.
         ignored: Values that are no secret, such as the stand-in for a key that is not set.
+
+    Attributes:
+        version: Another number whenever it has learned of a secret.
     """
 
     def __init__(self, environ: Mapping[str, str], also: Iterable[str] = (), ignored: Iterable[str] = ()) -> None:
@@ -101,6 +104,7 @@ class SecretScanner:
         self._seen: set[str] = set()
         self._known: tuple[KnownSecret, ...] = ()
         self._in_ascii = True
+        self.version = 0
         self._runs: dict[tuple[int, bool, bytes], tuple[Span, ...]] = {}
         # A log record is formatted several times, by each handler.
         self._masked = lru_cache(maxsize=64)(self._mask)
@@ -176,6 +180,7 @@ class SecretScanner:
         self._in_ascii = all(secret.value.isascii() for secret in secrets)
         self._masked.cache_clear()
         self._runs.clear()
+        self.version += 1
 
     def knows(self, text: str) -> bool:
         """Whether a text holds the value of a key variable as it is."""

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from pytest_llmeval.cassettes.files import write_tape
-from pytest_llmeval.cassettes.format import Interaction, Tape
+from pytest_llmeval.cassettes.format import Interaction, Tape, dumps
+from pytest_llmeval.cassettes.passages import Passages
 from pytest_llmeval.cassettes.redact import SecretScanner
 from pytest_llmeval.errors import SecretError
 
@@ -56,3 +57,31 @@ def test_a_secret_is_refused_in_whatever_body_it_stands(tmp_path: Path, form: st
     # To whom it is no secret, it is written.
     write_tape(tmp_path / "a.yaml", tape(kind, **{place: body}), SecretScanner({}))
     assert (tmp_path / "a.yaml").is_file()
+
+
+@pytest.mark.parametrize("form", [*BODIES, *PACKED])
+def test_what_was_no_secret_when_it_was_written_before_may_be_one_now(tmp_path: Path, form: str) -> None:
+    body = PACKED[form] if form in PACKED else BODIES[form].encode()
+    environ: dict[str, str] = {}
+    scanner, known, first, second = SecretScanner(environ), Passages(), tape("", body=body), tape("")
+    write_tape(tmp_path / "a.yaml", first, scanner, known)
+    before = (tmp_path / "a.yaml").read_bytes()
+    environ["BANK_API_KEY"] = KEY
+    scanner.learn()
+    with pytest.raises(SecretError, match="the value of BANK_API_KEY"):
+        write_tape(tmp_path / "a.yaml", Tape([*first.interactions, *second.interactions]), scanner, known)
+    assert (tmp_path / "a.yaml").read_bytes() == before
+
+
+def test_where_a_secret_stands_is_told_once_with_its_line_in_the_file(tmp_path: Path) -> None:
+    interactions = [each for body in (b"{}", KEY.encode(), KEY.encode()) for each in tape("", body=body).interactions]
+    with pytest.raises(SecretError) as caught:
+        write_tape(tmp_path / "a.yaml", Tape(interactions), SecretScanner({"BANK_API_KEY": KEY}))
+    line = dumps(Tape(interactions)).splitlines().index(f"    body: {KEY}") + 1
+    assert f"(line {line}: the value of BANK_API_KEY)" in str(caught.value)
+
+
+def test_a_packed_secret_is_told_with_the_number_of_its_request(tmp_path: Path) -> None:
+    interactions = [each for body in (b"{}", BODIES["pieces of a stream"].encode()) for each in tape("", body=body).interactions]
+    with pytest.raises(SecretError, match=r"\(request 2: the value of BANK_API_KEY"):
+        write_tape(tmp_path / "a.yaml", Tape(interactions), SecretScanner({"BANK_API_KEY": KEY}))

@@ -77,6 +77,22 @@ def test_bodies_are_pretty_blocks_with_emoji_and_umlauts_as_they_are() -> None:
     assert "\r" not in text
 
 
+@pytest.mark.parametrize("text", ["ends with a blank line\n\n", "two\n\n\n", " begins with a blank\n\n"])
+def test_a_text_that_ends_with_blank_lines_may_be_the_last_in_a_file(text: str) -> None:
+    # PyYAML ends the document behind it, and the seal is still to come.
+    answer = interaction(STREAM, "text/event-stream", meta={"retries": 0, "text": text})
+    for answers in ([answer], [answer, answer]):
+        again = loads(text_of(*answers), Path("a.yaml")).interactions
+        assert [each.meta["text"] for each in again] == [text] * len(answers)
+
+
+def test_what_is_read_is_written_as_it_was() -> None:
+    # Answers that are kept while others join them show no difference in a review.
+    meta = {"retries": 0, "text": "Hi", "ttft_ms": 12.5, "chunks": ((12.5, 30), (14.0, 61))}
+    text = text_of(interaction(STREAM, "text/event-stream", meta=meta), interaction(json.dumps(ANSWER).encode()))
+    assert dumps(loads(text, Path("a.yaml"))) == text
+
+
 def test_a_key_that_stands_twice_is_not_lost() -> None:
     assert readable(b'{"a": 1, "a": 2}', "application/json") == '{"a": 1, "a": 2}'
 
