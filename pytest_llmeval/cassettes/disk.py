@@ -83,8 +83,8 @@ def _check_writable(path: Path) -> None:
         raise PermissionError(errno.EACCES, f"the folder {shown_path(folder)} is read-only")
 
 
-def put(path: Path, data: bytes, *, first_wins: bool = False) -> None:
-    """Write a file whole or not at all, and remove what killed runs left beside it.
+def put(path: Path, data: bytes, *, first_wins: bool = False) -> bool:
+    """Write a file whole or not at all, and remove what killed runs left beside it; return whether it was written.
 
     Args:
         path: The file.
@@ -97,12 +97,12 @@ def put(path: Path, data: bytes, *, first_wins: bool = False) -> None:
     try:
         if not first_wins:
             _check_writable(path)
-        _put(path, data, first_wins=first_wins)
+        return _put(path, data, first_wins=first_wins)
     except OSError as exc:
         raise unwritable(path, exc) from None
 
 
-def _put(path: Path, data: bytes, *, first_wins: bool) -> None:
+def _put(path: Path, data: bytes, *, first_wins: bool) -> bool:
     # Without pathlib, and with as few calls of the system as there can be: at each of them the threads that fetch
     # answers ahead take turns.
     folder = os.path.dirname(path)  # noqa: PTH120
@@ -114,19 +114,19 @@ def _put(path: Path, data: bytes, *, first_wins: bool) -> None:
             _write_new(temporary, data)
             remove_leftovers(path.parent, temporary)
             if first_wins:
-                _link(temporary, path)
-            else:
-                os.replace(temporary, path)  # noqa: PTH105
+                return _link(temporary, path)
+            os.replace(temporary, path)  # noqa: PTH105
         except (FileExistsError, FileNotFoundError):
             # There is no such folder yet; or another has the same name, or took this one for a leftover.
             if not left:
                 raise
             path.parent.mkdir(parents=True, exist_ok=True)
         else:
-            return
+            return True
         finally:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)  # noqa: PTH108
+    raise AssertionError("the last try returns or raises")
 
 
 def _write_new(path: str, data: bytes) -> None:
@@ -170,14 +170,17 @@ def remove_leftovers(folder: Path, own: str) -> None:
                     Path(entry.path).unlink(missing_ok=True)
 
 
-def _link(temporary: str, path: Path) -> None:
+def _link(temporary: str, path: Path) -> bool:
+    """Give a file its name, and return True; False if there is one of that name."""
     try:
         os.link(temporary, path)
     except FileExistsError:
         if not path.is_file():
             raise
+        return False
     except FileNotFoundError:
         raise
     except OSError:
         # A file system without hard links.
         os.replace(temporary, path)  # noqa: PTH105
+    return True

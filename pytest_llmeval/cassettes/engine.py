@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, NoReturn, Protocol
 
+from pytest_llmeval.cassettes.autosave import Autosave
 from pytest_llmeval.cassettes.format import Interaction
 from pytest_llmeval.cassettes.matching import HTTPRequest
 from pytest_llmeval.cassettes.redact import SecretScanner
@@ -62,6 +63,7 @@ class Engine:
         now: When the run began.
         late: Messages of requests that came after their test had ended.
         budget: What requests are paid from; None where nobody has set a limit.
+        autosave: Writes what long tests have recorded while they run.
     """
 
     fail: Callable[[str], NoReturn]
@@ -72,6 +74,7 @@ class Engine:
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
     late: list[str] = field(default_factory=list)
     budget: Budget | None = None
+    autosave: Autosave = field(default_factory=Autosave)
 
     def take_late(self) -> list[str]:
         """Return the messages of requests that came after their test had ended, once."""

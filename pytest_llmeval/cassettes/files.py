@@ -37,8 +37,8 @@ def read_tape(path: Path) -> tuple[Tape, bool]:
 
 def write_tape(
     path: Path, tape: Tape, scanner: SecretScanner, known: Passages | None = None, *, first_wins: bool = False
-) -> None:
-    """Write a cassette whole or not at all.
+) -> bool:
+    """Write a cassette whole or not at all; return whether it is there now, and not another's that was first.
 
     Args:
         path: Its file.
@@ -52,10 +52,10 @@ def write_tape(
         CassetteError: The file cannot be written; what was there before is intact.
     """
     known = known or Passages()
-    passages = [Passage(head(tape)), *map(known.of, tape.interactions)]
+    passages = [Passage(head(tape)), *known.of_all(tape.interactions)]
     _refuse_secrets(path, passages, scanner)
     text = sealed_with("".join(passage.text for passage in passages))
-    disk.put(path, text.encode("utf-8"), first_wins=first_wins)
+    return disk.put(path, text.encode("utf-8"), first_wins=first_wins)
 
 
 def check_foreign(path: Path, text: str, scanner: SecretScanner) -> None:

@@ -66,6 +66,12 @@ class Passages:
     def __init__(self) -> None:
         self._by_id: dict[int, Passage] = {}
 
+    def of_all(self, interactions: Iterable[Interaction]) -> list[Passage]:
+        """Return the passages of all interactions that there are; those of others are forgotten."""
+        passages = [self.of(interaction) for interaction in interactions]
+        self._by_id = {id(passage.interactions[0]): passage for passage in passages}
+        return passages
+
     def of(self, interaction: Interaction) -> Passage:
         """Return the passage of an interaction, which no longer changes."""
         found = self._by_id.get(id(interaction))

@@ -14,7 +14,7 @@ from pytest_llmeval.cassettes.disk import check_writable
 from pytest_llmeval.cassettes.elsewhere import Found, TakeOver, likeliest, nowhere
 from pytest_llmeval.cassettes.engine import Engine
 from pytest_llmeval.cassettes.exchange import Exchange, recorded_timing
-from pytest_llmeval.cassettes.files import move, read_tape, write_tape
+from pytest_llmeval.cassettes.files import move, read_tape
 from pytest_llmeval.cassettes.format import Interaction, Tape
 from pytest_llmeval.cassettes.ignoring import NOTHING, Ignored
 from pytest_llmeval.cassettes.matching import (
@@ -27,8 +27,9 @@ from pytest_llmeval.cassettes.matching import (
 )
 from pytest_llmeval.cassettes.misses import late_message, why_missed
 from pytest_llmeval.cassettes.paths import shown_path
-from pytest_llmeval.cassettes.tapes import tape_to_write
-from pytest_llmeval.cassettes.turns import Equals, by_places
+from pytest_llmeval.cassettes.tapes import recorded_now, recorded_so_far, tape_to_write
+from pytest_llmeval.cassettes.turns import Equals
+from pytest_llmeval.cassettes.writing import Writer
 from pytest_llmeval.errors import CassetteError, ConfigError, DamagedError
 from pytest_llmeval.response import Timing
 from pytest_llmeval.running import Running
@@ -60,6 +61,7 @@ class Cassette:
         loaded: What was there before; None before it is read.
         used: Recorded answers that were replayed, by id.
         slots: Answers that are recorded now, in the order in which their requests were issued; None until one comes.
+        equals: What was asked and recorded, by fingerprint.
         failed: Slots whose request got no good answer, and why.
         outdated: By id, the recording that an answer is to replace, and the place that the answer will have.
     """
@@ -93,10 +95,9 @@ class Cassette:
         self._lock = threading.RLock()
         self.loaded: Tape | None = None
         self.kept = False
-        self._equals: dict[Fingerprint, Equals] = defaultdict(Equals)
+        self.equals: dict[Fingerprint, Equals] = defaultdict(Equals)
         self.slots: list[Interaction | None] = []
-        # What we have put on the disk: ids of interactions, and whether more may come.
-        self._written: tuple[list[int], bool] | None = None
+        self._writer = Writer(path, engine.scanner)
         self.failed: dict[int, str] = {}
         self._open: dict[int, Exchange] = {}
         self.used: set[int] = set()
@@ -105,7 +106,7 @@ class Cassette:
     @property
     def written(self) -> bool:
         """Whether the file was written in this run."""
-        return self._written is not None
+        return self._writer.written
 
     @property
     def shown(self) -> str:
@@ -125,7 +126,7 @@ class Cassette:
     @property
     def was_asked(self) -> bool:
         """Whether any request came."""
-        return bool(self._equals)
+        return bool(self.equals)
 
     @property
     def unused(self) -> list[Interaction]:
@@ -161,9 +162,9 @@ class Cassette:
         with self._lock:
             if self.closed:
                 self.too_late(scrub_uri(request.uri))
-            if not (self.kept or self._equals or self.mode == "all"):
+            if not (self.kept or self.equals or self.mode == "all"):
                 self._or_fail(lambda: self._look_elsewhere(key))
-            equals = self._equals[key]
+            equals = self.equals[key]
             # A retry of the SDK takes the place of the try that failed, so that equal requests keep their order.
             place = equals.place(retry=retry_count(request) > 0)
             interaction = equals.answer(place) if self.mode != "all" else None
@@ -241,13 +242,14 @@ class Cassette:
             self._open.pop(exchange.slot, None)
             self.slots[exchange.slot] = interaction
             detours.taken(exchange, interaction)
+        self.engine.autosave.note(self)
 
     def drop(self, exchange: Exchange, reason: str) -> None:
         """Free the slot of a request that got no good answer."""
         with self._lock:
             self._open.pop(exchange.slot, None)
             self.failed[exchange.slot] = reason
-            for equals in self._equals.values():
+            for equals in self.equals.values():
                 equals.give_back(exchange.slot)
 
     def close(self, *, interrupted: bool = False, failed: bool = False, passed: bool = False) -> None:
@@ -262,6 +264,7 @@ class Cassette:
             CassetteError: The file cannot be written; what was there before is intact.
             SecretError: The text holds a secret; nothing was written.
         """
+        self.engine.autosave.forget(self)
         with self._lock:
             # A stream that its reader forgot to close is read to its end, as one that was closed early is.
             for exchange in list(self._open.values()):
@@ -275,12 +278,19 @@ class Cassette:
             for slot, exchange in self._open.items():
                 self.failed[slot] = "the test ended before the answer did"
                 self.unread.append(scrub_uri(exchange.request.uri))
-            recorded = self._in_order(without_last_refusals=failed)
+            recorded = recorded_now(self, failed=failed)
             self.unkept = sorted(set(self.failed.values()))
             to_write = self._settle(recorded, interrupted=interrupted, passed=passed)
             self._write(recorded, to_write=to_write, interrupted=interrupted, passed=passed)
-            if self._written is not None:
+            if self.written:
                 self.kept, self.source = True, self.path
+
+    def save(self) -> None:
+        """Write what was recorded so far, while the test runs on; see `flush`."""
+        for interaction in list(self.slots):
+            if interaction is not None:
+                self._writer.prepare(interaction)
+        self.flush(whole=False)
 
     def flush(self, *, whole: bool) -> None:
         """Write what was recorded so far, so that a kill does not cost what was paid for.
@@ -291,9 +301,11 @@ class Cassette:
         Raises:
             CassetteError: See `close`.
         """
+        # What was whole would be cut by it; it is noted again when more comes.
+        self.engine.autosave.forget(self)
         with self._lock:
             if not self.closed:
-                recorded = self._in_order(without_last_refusals=False)
+                recorded = recorded_so_far(self)
                 self._write(recorded, to_write=bool(recorded), interrupted=not whole, passed=False)
 
     def _write(self, recorded: list[Interaction], *, to_write: bool, interrupted: bool, passed: bool) -> None:
@@ -303,24 +315,7 @@ class Cassette:
         if not (to_write or mended) or (self._damaged and (self.failed or interrupted)):
             return
         tape = tape_to_write(self, recorded, whole=passed, cut=interrupted)
-        written = [id(interaction) for interaction in tape.interactions], tape.incomplete
-        if written != self._written:
-            write_tape(self.path, tape, self.engine.scanner, first_wins=self._first_wins())
-            self._written = written
-
-    def _in_order(self, *, without_last_refusals: bool) -> list[Interaction]:
-        """Return what was recorded: in the order in which it was issued, equal requests by their places."""
-        slots = self.slots
-        while without_last_refusals and slots and (slots[-1] is None or slots[-1].status >= 400):
-            # An unknown model or an empty purse: kept, it would replay after it was mended.
-            slots.pop()
-            self.failed[len(slots)] = "refused"
-            for equals in self._equals.values():
-                equals.forget(len(slots))
-        ordered, answered = by_places(slots, self._equals.values())
-        # Other clients than the SDKs do not say that they try again; that they got an answer shows it.
-        self.failed = {failed: why for failed, why in self.failed.items() if failed not in answered}
-        return [interaction for interaction in ordered if interaction is not None]
+        self._writer.write(tape, first_wins=self._first_wins())
 
     def _first_wins(self) -> bool:
         return self.mode in ("once", "none") and not self.written and (not self.kept or self.taken_over is not None)
@@ -354,9 +349,9 @@ class Cassette:
     def _take_up(self, tape: Tape) -> None:
         self.loaded = tape
         for interaction in tape.interactions:
-            self._equals[self.key(interaction, tape)].recorded.append(interaction)
+            self.equals[self.key(interaction, tape)].recorded.append(interaction)
         for over in detours.passed_over(tape.interactions):
-            self._equals[self.key(over, tape)].recorded.insert(over.place, over)
+            self.equals[self.key(over, tape)].recorded.insert(over.place, over)
 
     def _look_elsewhere(self, key: Fingerprint) -> None:
         """Take up a recording at another path, if it has this request, and it is clear which one."""

@@ -6,9 +6,46 @@ from typing import TYPE_CHECKING
 
 from pytest_llmeval.cassettes.adopt import Adopted, in_our_form
 from pytest_llmeval.cassettes.format import Interaction, Tape
+from pytest_llmeval.cassettes.turns import by_places
 
 if TYPE_CHECKING:
     from pytest_llmeval.cassettes.store import Cassette
+
+
+def recorded_now(cassette: Cassette, *, failed: bool) -> list[Interaction]:
+    """Return what a test that is over recorded: as it was issued, equal requests by their places.
+
+    Args:
+        cassette: The cassette.
+        failed: Whether the test failed: the refusals (4xx) that it ended with are then given up.
+    """
+    while failed and cassette.slots and _may_go(cassette.slots[-1]):
+        # An unknown model or an empty purse: kept, it would replay after it was mended.
+        cassette.slots.pop()
+        cassette.failed[len(cassette.slots)] = "refused"
+        for equals in cassette.equals.values():
+            equals.forget(len(cassette.slots))
+    return _in_order(cassette)
+
+
+def recorded_so_far(cassette: Cassette) -> list[Interaction]:
+    """Return what a test that runs on has recorded, without what would be given up if it failed now."""
+    end = len(cassette.slots)
+    while end and _may_go(cassette.slots[end - 1]):
+        end -= 1
+    last = {id(each) for each in cassette.slots[end:]}
+    return [each for each in _in_order(cassette) if id(each) not in last]
+
+
+def _may_go(answer: Interaction | None) -> bool:
+    return answer is None or answer.status >= 400
+
+
+def _in_order(cassette: Cassette) -> list[Interaction]:
+    ordered, answered = by_places(cassette.slots, cassette.equals.values())
+    # Other clients than the SDKs do not say that they try again; that they got an answer shows it.
+    cassette.failed = {slot: why for slot, why in cassette.failed.items() if slot not in answered}
+    return [each for each in ordered if each is not None]
 
 
 def tape_to_write(cassette: Cassette, recorded: list[Interaction], *, whole: bool, cut: bool) -> Tape:

@@ -82,6 +82,8 @@ def test_where_a_secret_stands_is_told_once_with_its_line_in_the_file(tmp_path: 
 
 
 def test_a_packed_secret_is_told_with_the_number_of_its_request(tmp_path: Path) -> None:
-    interactions = [each for body in (b"{}", BODIES["pieces of a stream"].encode()) for each in tape("", body=body).interactions]
+    interactions = [
+        each for body in (b"{}", BODIES["pieces of a stream"].encode()) for each in tape("", body=body).interactions
+    ]
     with pytest.raises(SecretError, match=r"\(request 2: the value of BANK_API_KEY"):
         write_tape(tmp_path / "a.yaml", Tape(interactions), SecretScanner({"BANK_API_KEY": KEY}))
