@@ -297,6 +297,7 @@ class ReadAhead:
     def _keep(self) -> None:
         """Record one answer after the other, and let its test have it then: the body of a thread."""
         while (job := self._answered.get()) is not None:
+            job.test.cassette.fetched_ahead = False
             try:
                 # What the disk refuses is told at the end of the test, when the recording is written again.
                 with contextlib.suppress(CassetteError):
@@ -357,6 +358,7 @@ class ReadAhead:
 
     def _fetch(self, job: Job) -> None:
         patience.set(Patience(lambda: job.unwanted))
+        job.test.cassette.fetched_ahead = True
         try:
             with bound(job.test):
                 job.response = job.llm.complete(job.case)

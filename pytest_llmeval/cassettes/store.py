@@ -53,6 +53,7 @@ class Cassette:
         unkept: Why answers were not worth keeping, once the test is over.
         unread: Where answers came from that were not read to their end when the test ended, so are not recorded.
         closed: Whether the test is over.
+        fetched_ahead: Whether who asks calls `flush` as soon as the answer is there.
         wide: Whether this is not a test's, but of a fixture that serves several.
         kept: Whether the file was there or has been written.
         source: Where the recording was read from.
@@ -89,7 +90,7 @@ class Cassette:
         self.unread: list[str] = []
         self.too_old: list[Interaction] = []
         self.taken_over: TakeOver | None = None
-        self.closed = self.wide = self._patched = self._damaged = False
+        self.closed = self.fetched_ahead = self.wide = self._patched = self._damaged = False
         self.vcr_patches: contextlib.ExitStack | None = None
         self.others_broke: Callable[[BaseException], None] | None = None
         self._lock = threading.RLock()
@@ -242,7 +243,8 @@ class Cassette:
             self._open.pop(exchange.slot, None)
             self.slots[exchange.slot] = interaction
             detours.taken(exchange, interaction)
-        self.engine.autosave.note(self)
+        if not self.fetched_ahead:
+            self.engine.autosave.note(self)
 
     def drop(self, exchange: Exchange, reason: str) -> None:
         """Free the slot of a request that got no good answer."""
