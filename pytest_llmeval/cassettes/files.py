@@ -52,7 +52,9 @@ def write_tape(
         CassetteError: The file cannot be written; what was there before is intact.
     """
     known = known or Passages()
-    passages = [Passage(head(tape)), *known.of_all(tape.interactions)]
+    # Without metadata of others, nothing in the head is from outside.
+    above = Passage(head(tape), clean=None if tape.metadata else scanner.version)
+    passages = [above, *known.of_all(tape.interactions)]
     _refuse_secrets(path, passages, scanner)
     text = sealed_with("".join(passage.text for passage in passages))
     return disk.put(path, text.encode("utf-8"), first_wins=first_wins)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import threading
 from bisect import bisect_left
@@ -99,6 +100,7 @@ class SecretScanner:
         self._lock = threading.Lock()
         self._variables: set[tuple[str, str]] = set()
         self._harmless: set[str] = set()
+        self._environed: set[tuple[str | bytes, str | bytes]] = set()
         self._own: dict[str, KnownSecret] = {}
         self._learned: dict[str, KnownSecret] = {}
         self._seen: set[str] = set()
@@ -112,15 +114,14 @@ class SecretScanner:
 
     def learn(self) -> None:
         """Take up what the environment holds now; what it once held stays known."""
-        # What is there may be gone when it is looked at: pytest sets a variable for each test, in its own thread.
-        for name in list(self._environ):
-            if name in self._harmless:
-                continue
+        # This is asked for each answer, and hardly ever is anything new. So it is not decoded, as `os.environ` would.
+        now = set(dict(getattr(self._environ, "_data", self._environ)).items())
+        for name in sorted(os.fsdecode(name) for name, _ in now - self._environed):
+            # What is there may be gone when it is looked at: pytest sets a variable for each test, in its own thread.
             value = self._environ.get(name)
-            if value is None:
+            if value is None or name in self._harmless:
                 continue
             if name not in self._also and not may_hold_secret(name):
-                # Once is enough: this is asked for each request.
                 self._harmless.add(name)
             if len(value) < SHORTEST_SECRET or (name, value) in self._variables:
                 continue
@@ -130,6 +131,7 @@ class SecretScanner:
                     if not secret.startswith(self._ignored):
                         self._own.setdefault(secret, known(secret, what))
                         self._renew()
+        self._environed = now
 
     def learn_request(self, request: HTTPRequest) -> None:
         """Take up what a request carries as keys: they may be nowhere in the environment, and be echoed."""
