@@ -287,11 +287,14 @@ class Cassette:
             if self.written:
                 self.kept, self.source = True, self.path
 
-    def save(self) -> None:
-        """Write what was recorded so far, while the test runs on; see `flush`."""
+    def prepare(self) -> None:
+        """Do what writing takes that nobody has to wait for."""
         for interaction in list(self.slots):
             if interaction is not None:
                 self._writer.prepare(interaction)
+
+    def save(self) -> None:
+        """Write what was recorded so far, while the test runs on; see `flush`."""
         self.flush(whole=False)
 
     def flush(self, *, whole: bool) -> None:
