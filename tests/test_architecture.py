@@ -53,7 +53,7 @@ IMPORTERS = {
     "anthropic": "providers.anthropic",
     "httpx2": "providers.clients",
     "pydantic": "mixes settings checks caserows datasets runs schema",
-    "pydantic_core": "caseids",
+    "pydantic_core": "caseids cassettes.format",
     "jinja2": "templates",
     "jsonschema": "checks",
     "referencing": "checks",

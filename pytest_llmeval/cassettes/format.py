@@ -185,10 +185,25 @@ def readable(body: bytes, content_type: str) -> str | bytes:
 def _pretty(text: str) -> str:
     try:
         data = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse)
-        pretty = json.dumps(data, indent=2, ensure_ascii=False)
+        pretty = _indented(data)
         return json.dumps(data, indent=2) if NOT_IN_YAML.search(pretty) else pretty
     except (ValueError, RecursionError):
         return text
+
+
+#: What `to_json` writes in another way than `json`: 0.00001 for 1e-05, 1e-7 for 1e-07, and what is no number in JSON.
+OTHERWISE = re.compile(r"[0-9]e|0\.0000|Infinity")
+
+
+def _indented(data: Any) -> str:
+    from pydantic_core import PydanticSerializationError, to_json
+
+    # `json` indents in Python, which took a tenth of the time of recording an answer.
+    try:
+        text = to_json(data, indent=2, inf_nan_mode="constants").decode()
+    except PydanticSerializationError:
+        text = "Infinity"
+    return json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) if OTHERWISE.search(text) else text
 
 
 def is_json_object(body: bytes) -> bool:

@@ -93,6 +93,66 @@ def test_what_is_read_is_written_as_it_was() -> None:
     assert dumps(loads(text, Path("a.yaml"))) == text
 
 
+NUMBERS = [
+    "0",
+    "-0.0",
+    "1e-7",
+    "0.00001",
+    "1E22",
+    "12345678901234567890123",
+    "0.1",
+    "3.0",
+    "2.5e-3",
+    "1e5",
+    "123.456e2",
+]
+TEXTS = [
+    "",
+    "a",
+    "1e5",
+    "Infinity",
+    "\\u0000\\u001f",
+    "\\b\\f\\n\\r\\t",
+    "\\u007f",
+    "é😀",
+    "\\ud83d\\ude00",
+    "/\\/",
+    "\\ud800",
+    "a\\u2028b",
+]
+
+
+def random_json(rng: random.Random, depth: int = 0) -> str:
+    kind = rng.randrange(6 if depth < 4 else 4)
+    if kind < 4:
+        text = f'"{rng.choice(TEXTS)}"'
+        return (rng.choice(NUMBERS), rng.choice(["true", "false", "null"]), text, text)[kind]
+    parts = [random_json(rng, depth + 1) for _ in range(rng.randrange(4))]
+    if kind == 4:
+        return f"[{','.join(parts)}]"
+    return "{" + ", ".join(f'"{rng.choice(TEXTS)}{n}":{part}' for n, part in enumerate(parts)) + "}"
+
+
+def test_bodies_are_indented_as_json_indents_them() -> None:
+    rng = random.Random(3)
+    for _ in range(3000):
+        text = random_json(rng)
+        shown = readable(text.encode(), "application/json")
+        data = json.loads(text)
+        assert shown in (json.dumps(data, indent=2, ensure_ascii=False), json.dumps(data, indent=2)), text
+        assert json.loads(shown) == data
+
+
+@pytest.mark.parametrize("body", [b'{"a": 1e999}', b'{"a": -1e999}'])
+def test_a_number_that_is_too_large_stays_as_it_is(body: bytes) -> None:
+    assert readable(body, "application/json") == body.decode()
+
+
+def test_what_is_nested_deeper_than_pydantic_goes_is_indented_too() -> None:
+    deep = "[" * 300 + "]" * 300
+    assert readable(deep.encode(), "application/json") == json.dumps(json.loads(deep), indent=2)
+
+
 def test_a_key_that_stands_twice_is_not_lost() -> None:
     assert readable(b'{"a": 1, "a": 2}', "application/json") == '{"a": 1, "a": 2}'
 
