@@ -1,4 +1,4 @@
-"""A project that records forty tests of several kinds, its server, and what a kill leaves of it."""
+"""A project that records some forty tests of several kinds, its server, and what a kill leaves of it."""
 
 from __future__ import annotations
 
@@ -106,7 +106,14 @@ def test_with_a_fixture_that_asks(llm, told, shared, n):
 @pytest.mark.parametrize("n", range(2))
 def test_long(llm, told, n):
     told(llm.complete(f"Grüße 😀 {n} " * 800))
+
+@pytest.mark.parametrize("n", range(2))
+def test_slow(llm, told, n):
+    # Written while it runs on.
+    told(*[llm.complete(f"slow {n}.{i % 5}") for i in range(8)])
 """
+#: Seconds that the answers take that `test_slow` asks for.
+SLOW = {f"slow {n}.{i}": 0.15 for n in range(2) for i in range(5)}
 
 SETTINGS = """[tool.pytest.ini_options]
 [tool.llmeval.models.chat]
@@ -123,6 +130,7 @@ CALLS = {
     **{f"test_many_at_once[chat-{n}]": 5 for n in range(4)},
     **{f"test_with_a_fixture_that_asks[chat-{n}]": 1 for n in range(3)},
     **{f"test_long[chat-{n}]": 1 for n in range(2)},
+    **{f"test_slow[chat-{n}]": 8 for n in range(2)},
 }
 # The module's fixture asks once.
 ALL_CALLS = sum(CALLS.values()) + 1
@@ -217,6 +225,7 @@ def site(parent: Path) -> Iterator[Site]:
     folder.mkdir()
     with ExitStack() as stack:
         server = stack.enter_context(ChatServer(0.004, count=True))
+        server.slow = SLOW
         yield Site(folder, server, stack.enter_context(Nursery()))
 
 
