@@ -12,6 +12,8 @@ from weakref import WeakKeyDictionary
 PAUSE = 0.5
 #: How many times longer than writing a file took it is left alone: one that grows costs a thirtieth at most.
 REST = 30
+#: The same for what is done once for each part, unless new secrets become known: then it is done again for all.
+REST_FROM_PREPARING = 4
 #: Seconds between two looks at what is due.
 LOOK = 0.1
 
@@ -54,7 +56,9 @@ class Autosave:
             # In a process that was forked off, the thread is not alive.
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._run, name="llmeval-autosave", daemon=True)
-                self._thread.start()
+                # Where no more threads can be started, all is written when the test ends.
+                with suppress(RuntimeError):
+                    self._thread.start()
 
     def forget(self, growing: Growing) -> None:
         """Note that something has nothing more to write."""
@@ -77,13 +81,13 @@ class Autosave:
                 self._save(growing)
 
     def _save(self, growing: Growing) -> None:
-        began = thread_time()
+        began = prepared = thread_time()
         # Whatever fails, also the user's hook, will fail again when the test ends and writes, and be told then.
         with suppress(BaseException):
             growing.prepare()
-            began = thread_time()
+            prepared = thread_time()
             growing.save()
         # Not by the clock on the wall, which also goes on while hundreds of other threads have their turn.
-        took = thread_time() - began
+        rest = max(REST * (thread_time() - prepared), REST_FROM_PREPARING * (prepared - began))
         with self._lock:
-            self._rests[growing] = monotonic() + REST * took
+            self._rests[growing] = monotonic() + rest

@@ -131,8 +131,8 @@ def test_what_takes_long_to_save_is_left_alone_for_longer(monkeypatch: pytest.Mo
 
     class Slow(Growing):
         def prepare(self) -> None:
-            # What is done once for each part counts for nothing.
-            spent[0] += 100.0
+            # What is done once for each part counts for less.
+            spent[0] += 10.0
 
         def save(self) -> None:
             spent[0] += 2.0
@@ -149,3 +149,16 @@ def test_what_takes_long_to_save_is_left_alone_for_longer(monkeypatch: pytest.Mo
     assert not slow.saved.acquire(timeout=0.5)
     now[0] += 2.0
     assert slow.saved.acquire(timeout=30)
+
+
+def test_where_no_thread_can_be_started_nothing_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    autosave, growing = Autosave(pause=0.0), Growing()
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        autosave.note(growing)
+    autosave.forget(growing)
+    autosave.note(growing)
+    assert growing.saved.acquire(timeout=30)
