@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import threading
+from collections.abc import Callable
 from contextlib import suppress
+from threading import Event, Lock, Thread
 from time import monotonic, thread_time
 from typing import Protocol
 from weakref import WeakKeyDictionary
+
+from pytest_llmeval.errors import CassetteError, SecretError
 
 #: Seconds that an answer may wait to be on the disk while its test runs on. Most tests are over by then.
 PAUSE = 0.5
@@ -37,25 +40,34 @@ class Autosave:
 
     Args:
         pause: Seconds that something may wait.
+        clock: Tells the seconds. Freezegun puts its own into modules, and leaves this alone.
+        cpu_clock: Tells the seconds that this thread has worked.
     """
 
-    def __init__(self, pause: float = PAUSE) -> None:
+    def __init__(
+        self,
+        pause: float = PAUSE,
+        clock: Callable[[], float] = monotonic,
+        cpu_clock: Callable[[], float] = thread_time,
+    ) -> None:
         self._pause = pause
-        self._lock = threading.Lock()
-        # By `time.monotonic`: when each is to be written, and before when it is not to be written again.
+        self._clock = clock
+        self._cpu_clock = cpu_clock
+        self._lock = Lock()
+        # By the clock: when each is to be written, and before when it is not to be written again.
         self._due: dict[Growing, float] = {}
         self._rests: WeakKeyDictionary[Growing, float] = WeakKeyDictionary()
-        self._thread: threading.Thread | None = None
+        self._thread: Thread | None = None
 
     def note(self, growing: Growing) -> None:
         """Note that something has more to write."""
         if growing in self._due:
             return
         with self._lock:
-            self._due[growing] = max(monotonic() + self._pause, self._rests.get(growing, 0.0))
+            self._due[growing] = max(self._clock() + self._pause, self._rests.get(growing, 0.0))
             # In a process that was forked off, the thread is not alive.
             if self._thread is None or not self._thread.is_alive():
-                self._thread = threading.Thread(target=self._run, name="llmeval-autosave", daemon=True)
+                self._thread = Thread(target=self._run, name="llmeval-autosave", daemon=True)
                 # Where no more threads can be started, all is written when the test ends.
                 with suppress(RuntimeError):
                     self._thread.start()
@@ -67,27 +79,34 @@ class Autosave:
 
     def _run(self) -> None:
         # Not `time.sleep`, which the user's tests may have put out of action.
-        never = threading.Event()
+        never = Event()
         while True:
             never.wait(LOOK)
             with self._lock:
                 if not self._due:
                     self._thread = None
                     return
-                due = [growing for growing, when in self._due.items() if when <= monotonic()]
+                due = [growing for growing, when in self._due.items() if when <= self._clock()]
                 for growing in due:
                     del self._due[growing]
             for growing in due:
                 self._save(growing)
 
     def _save(self, growing: Growing) -> None:
-        began = prepared = thread_time()
+        began = prepared = self._cpu_clock()
         # Whatever fails, also the user's hook, will fail again when the test ends and writes, and be told then.
+        again = False
         with suppress(BaseException):
             growing.prepare()
-            prepared = thread_time()
-            growing.save()
+            prepared = self._cpu_clock()
+            try:
+                growing.save()
+            except CassetteError as exc:
+                # A disk may have room later; a secret stays one.
+                again = not isinstance(exc, SecretError)
         # Not by the clock on the wall, which also goes on while hundreds of other threads have their turn.
-        rest = max(REST * (thread_time() - prepared), REST_FROM_PREPARING * (prepared - began))
+        rest = max(REST * (self._cpu_clock() - prepared), REST_FROM_PREPARING * (prepared - began))
         with self._lock:
-            self._rests[growing] = monotonic() + rest
+            self._rests[growing] = self._clock() + rest
+        if again:
+            self.note(growing)

@@ -248,8 +248,8 @@ def test_it(llm):
     blocked.touch()
     time.sleep(1)
     blocked.unlink()
+    until(lambda: saved("one"))
     llm.complete("two")
-    until(lambda: saved("two"))
 """
     )
     project.outcomes(passed=1)

@@ -124,10 +124,8 @@ def test_what_fails_does_not_keep_others_from_being_saved(error: BaseException) 
         assert good.saved.acquire(timeout=30)
 
 
-def test_what_takes_long_to_save_is_left_alone_for_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_takes_long_to_save_is_left_alone_for_longer() -> None:
     now, spent = [100.0], [7.0]
-    monkeypatch.setattr("pytest_llmeval.cassettes.autosave.monotonic", lambda: now[0])
-    monkeypatch.setattr("pytest_llmeval.cassettes.autosave.thread_time", lambda: spent[0])
 
     class Slow(Growing):
         def prepare(self) -> None:
@@ -138,7 +136,7 @@ def test_what_takes_long_to_save_is_left_alone_for_longer(monkeypatch: pytest.Mo
             spent[0] += 2.0
             super().save()
 
-    autosave, slow = Autosave(pause=0.0), Slow()
+    autosave, slow = Autosave(0.0, lambda: now[0], lambda: spent[0]), Slow()
     autosave.note(slow)
     assert slow.saved.acquire(timeout=30)
     # The thread notes how long it took, and ends.
