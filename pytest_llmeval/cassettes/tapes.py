@@ -59,8 +59,8 @@ def tape_to_write(cassette: Cassette, recorded: list[Interaction], *, whole: boo
     """
     kept = cassette.loaded.interactions if cassette.loaded else []
     asked_all = cassette.mode == "stale" and whole and not cassette.failed
-    if asked_all or cassette.taken_over is not None:
-        # What else a recording has that was taken over may be another's.
+    if asked_all or (cassette.taken_over is not None and not cut):
+        # What else a recording has that was taken over may be another's. Of a test that is cut off nobody knows.
         kept = [old for old in kept if id(old) in cassette.used or id(old) in cassette.outdated]
     if cassette.mode == "all":
         # A run that failed half-way must not cost the answers that it did not get to replace.
@@ -70,7 +70,8 @@ def tape_to_write(cassette: Cassette, recorded: list[Interaction], *, whole: boo
     elif cassette.mode == "stale":
         # Each in the place of the one that it replaces: equal requests replay in their order.
         kept = [_replacement(cassette, old) for old in kept]
-        recorded = [new for new in recorded if not any(new is old for old in kept)]
+        there = {id(old) for old in kept}
+        recorded = [new for new in recorded if id(new) not in there]
     return Tape([*_in_our_form(cassette, kept), *recorded], incomplete=bool(cassette.failed) or cut)
 
 
@@ -78,7 +79,8 @@ def _in_our_form(cassette: Cassette, kept: list[Interaction]) -> list[Interactio
     """Return what is kept of stock vcrpy's without what we would not have written: headers, parameters of URLs."""
     if cassette.loaded is None or cassette.loaded.ours:
         return kept
-    theirs = [old for old in kept if any(old is recorded for recorded in cassette.recorded)]
+    there = {id(recorded) for recorded in cassette.recorded}
+    theirs = [old for old in kept if id(old) in there]
     adopted = in_our_form(theirs, cassette.engine.scanner, cassette.engine.redact, Adopted(cassette.path))
     instead = {id(old): new for old, new in zip(theirs, adopted, strict=True)}
     return [instead.get(id(old), old) for old in kept]

@@ -141,6 +141,25 @@ def test_recording_all_again_costs_no_old_answer_if_it_is_killed(project: Projec
     project.outcomes("--llm-record=none", passed=1)
 
 
+def test_a_renamed_test_that_is_killed_keeps_the_answers_that_it_has_not_come_to(project: Project) -> None:
+    questions = ["one", "two", "three"]
+    text = "def test_%s(llm):\n    for question in %s:\n        llm.complete(question)\n"
+    project.write(text % ("old", questions))
+    project.outcomes(passed=1)
+    project.write(text % ("new", ["one", "new", "late", "two", "three"]))
+    project.server.slow = {"late": 60.0}
+    process = project.start()
+    try:
+        wait_for(lambda: any("test_new" in name for name in project.recordings()))
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate(timeout=30)
+    project.server.questions()
+    project.server.slow = {}
+    project.outcomes(passed=1)
+    assert project.server.questions() == ["late"]
+
+
 UNTIL_SAVED = """
 import pathlib, time, pytest
 
