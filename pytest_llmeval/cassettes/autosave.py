@@ -15,6 +15,8 @@ from pytest_llmeval.errors import CassetteError, SecretError
 PAUSE = 0.5
 #: How many times longer than writing a file took it is left alone: one that grows costs a thirtieth at most.
 REST = 30
+#: The same for the clock on the wall, as who asks has to wait meanwhile: a slow disk holds up no more than a tenth.
+REST_FROM_WAITING = 10
 #: The same for what is done once for each part, unless new secrets become known: then it is done again for all.
 REST_FROM_PREPARING = 4
 #: Seconds between two looks at what is due.
@@ -69,8 +71,11 @@ class Autosave:
             if self._thread is None or not self._thread.is_alive():
                 self._thread = Thread(target=self._run, name="llmeval-autosave", daemon=True)
                 # Where no more threads can be started, all is written when the test ends.
-                with suppress(RuntimeError):
+                try:
                     self._thread.start()
+                except RuntimeError:
+                    self._thread = None
+                    self._due.clear()
 
     def forget(self, growing: Growing) -> None:
         """Note that something has nothing more to write."""
@@ -93,20 +98,24 @@ class Autosave:
                 self._save(growing)
 
     def _save(self, growing: Growing) -> None:
-        began = prepared = self._cpu_clock()
+        began, since = self._cpu_clock(), self._clock()
+        prepared, again = began, False
         # Whatever fails, also the user's hook, will fail again when the test ends and writes, and be told then.
-        again = False
         with suppress(BaseException):
             growing.prepare()
-            prepared = self._cpu_clock()
+            prepared, since = self._cpu_clock(), self._clock()
             try:
                 growing.save()
             except CassetteError as exc:
                 # A disk may have room later; a secret stays one.
                 again = not isinstance(exc, SecretError)
-        # Not by the clock on the wall, which also goes on while hundreds of other threads have their turn.
-        rest = max(REST * (self._cpu_clock() - prepared), REST_FROM_PREPARING * (prepared - began))
+        now = self._clock()
+        rest = max(
+            REST * (self._cpu_clock() - prepared),
+            REST_FROM_WAITING * (now - since),
+            REST_FROM_PREPARING * (prepared - began),
+        )
         with self._lock:
-            self._rests[growing] = self._clock() + rest
+            self._rests[growing] = now + rest
         if again:
             self.note(growing)

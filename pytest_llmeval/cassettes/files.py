@@ -36,7 +36,13 @@ def read_tape(path: Path) -> tuple[Tape, bool]:
 
 
 def write_tape(
-    path: Path, tape: Tape, scanner: SecretScanner, known: Passages | None = None, *, first_wins: bool = False
+    path: Path,
+    tape: Tape,
+    scanner: SecretScanner,
+    known: Passages | None = None,
+    *,
+    first_wins: bool = False,
+    since: int | None = None,
 ) -> bool:
     """Write a cassette whole or not at all; return whether it is there now, and not another's that was first.
 
@@ -46,18 +52,23 @@ def write_tape(
         scanner: Refuses texts that hold a secret.
         known: What was laid out and looked through when it was written before.
         first_wins: Leave a file that has appeared since as it is: another process recorded the same.
+        since: From which version of the scanner on what was looked through needs not to be again; None for the last.
 
     Raises:
         SecretError: The text holds a secret; says what and where, never the secret.
         CassetteError: The file cannot be written; what was there before is intact.
     """
     known = known or Passages()
-    # Without metadata of others, nothing in the head is from outside.
-    above = Passage(head(tape), clean=None if tape.metadata else scanner.version)
-    passages = [above, *known.of_all(tape.interactions)]
-    _refuse_secrets(path, passages, scanner)
+    passages = passages_of(tape, scanner, known)
+    _refuse_secrets(path, passages, scanner, since)
     text = sealed_with("".join(passage.text for passage in passages))
     return disk.put(path, text.encode("utf-8"), first_wins=first_wins)
+
+
+def passages_of(tape: Tape, scanner: SecretScanner, known: Passages) -> list[Passage]:
+    """Return what the text of a tape consists of, but for the seal."""
+    # Without metadata of others, nothing in the head is from outside.
+    return [Passage(head(tape), clean=None if tape.metadata else scanner.version), *known.of_all(tape.interactions)]
 
 
 def check_foreign(path: Path, text: str, scanner: SecretScanner) -> None:
@@ -74,8 +85,8 @@ def check_foreign(path: Path, text: str, scanner: SecretScanner) -> None:
     _refuse_secrets(path, [Passage(SEAL.sub("", text), tape.interactions)], scanner)
 
 
-def _refuse_secrets(path: Path, passages: Sequence[Passage], scanner: SecretScanner) -> None:
-    where = "; ".join(secrets_in(path, passages, scanner))
+def _refuse_secrets(path: Path, passages: Sequence[Passage], scanner: SecretScanner, since: int | None = None) -> None:
+    where = "; ".join(secrets_in(path, passages, scanner, since))
     if where:
         raise SecretError(
             f"{scanner.mask(shown_path(path))}: not written, since it would hold a secret ({where}). "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,10 +28,10 @@ class Passage:
     interactions: Sequence[Interaction] = ()
     clean: int | None = None
 
-    def is_clean(self, scanner: SecretScanner) -> bool:
-        """Whether it holds no secret; looked for once, unless the scanner has learned more since."""
+    def is_clean(self, scanner: SecretScanner, since: int | None = None) -> bool:
+        """Whether it holds no secret; looked for once, unless the scanner has learned more, up to version `since`."""
         version = scanner.version
-        if self.clean != version:
+        if self.clean is None or self.clean < (version if since is None else since):
             if scanner.find(self.text) or any(scanner.find_in_body(body) for _, _, body in self._hidden()):
                 return False
             self.clean = version
@@ -66,6 +66,9 @@ class Passages:
     def __init__(self) -> None:
         self._by_id: dict[int, Passage] = {}
 
+    def __iter__(self) -> Iterator[Passage]:
+        return iter(list(self._by_id.values()))
+
     def of_all(self, interactions: Iterable[Interaction]) -> list[Passage]:
         """Return the passages of all interactions that there are; those of others are forgotten."""
         passages = [self.of(interaction) for interaction in interactions]
@@ -81,7 +84,7 @@ class Passages:
         return found
 
 
-def secrets_in(path: Path, passages: Iterable[Passage], scanner: SecretScanner) -> list[str]:
+def secrets_in(path: Path, passages: Iterable[Passage], scanner: SecretScanner, since: int | None = None) -> list[str]:
     """Return where secrets are: in the file's name, by line of its text, or in a body, packed or split."""
     # Folder of the module, of the candidate, and the test with its parameters.
     found = [f"the name of the file: {what}" for what in scanner.find_cut("/".join(path.parts[-3:]))]
@@ -89,7 +92,7 @@ def secrets_in(path: Path, passages: Iterable[Passage], scanner: SecretScanner) 
     in_bodies: list[str] = []
     line = number = 1
     for passage in passages:
-        if not passage.is_clean(scanner):
+        if not passage.is_clean(scanner, since):
             for below, what in passage.secrets_in_text(scanner):
                 in_text.setdefault(what, line + below)
             in_bodies += [f"{name} {number + n}: {what}" for name, n, what in passage.secrets_in_bodies(scanner)]

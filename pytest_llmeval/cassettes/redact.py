@@ -115,11 +115,10 @@ class SecretScanner:
     def learn(self) -> None:
         """Take up what the environment holds now; what it once held stays known."""
         # This is asked for each answer, and hardly ever is anything new. So it is not decoded, as `os.environ` would.
+        # A copy, as what is there may be gone when it is looked at: pytest sets a variable for each test.
         now = set(dict(getattr(self._environ, "_data", self._environ)).items())
-        for name in sorted(os.fsdecode(name) for name, _ in now - self._environed):
-            # What is there may be gone when it is looked at: pytest sets a variable for each test, in its own thread.
-            value = self._environ.get(name)
-            if value is None or name in self._harmless:
+        for name, value in sorted((os.fsdecode(name), os.fsdecode(value)) for name, value in now - self._environed):
+            if name in self._harmless:
                 continue
             if name not in self._also and not may_hold_secret(name):
                 self._harmless.add(name)

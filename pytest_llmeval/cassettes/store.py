@@ -241,8 +241,9 @@ class Cassette:
         self.engine.scanner.learn()
         with self._lock:
             self._open.pop(exchange.slot, None)
-            self.slots[exchange.slot] = interaction
             detours.taken(exchange, interaction)
+            # From now on it may be written, and no longer changes.
+            self.slots[exchange.slot] = interaction
         if not self.fetched_ahead:
             self.engine.autosave.note(self)
 
@@ -264,7 +265,7 @@ class Cassette:
 
         Raises:
             CassetteError: The file cannot be written; what was there before is intact.
-            SecretError: The text holds a secret; nothing was written.
+            SecretError: The text holds a secret. What was there before is intact, or what was saved before it came.
         """
         self.engine.autosave.forget(self)
         with self._lock:
@@ -289,13 +290,12 @@ class Cassette:
 
     def prepare(self) -> None:
         """Do what writing takes that nobody has to wait for."""
-        for interaction in list(self.slots):
-            if interaction is not None:
-                self._writer.prepare(interaction)
+        self._writer.prepare(self.slots if self.written else [*self.recorded, *self.slots])
 
     def save(self) -> None:
         """Write what was recorded so far, while the test runs on; see `flush`."""
-        self.flush(whole=False)
+        with self._lock, self._writer.as_prepared():
+            self.flush(whole=False)
 
     def flush(self, *, whole: bool) -> None:
         """Write what was recorded so far, so that a kill does not cost what was paid for.
@@ -310,7 +310,7 @@ class Cassette:
         self.engine.autosave.forget(self)
         with self._lock:
             if not self.closed:
-                recorded = recorded_so_far(self)
+                recorded = recorded_so_far(self, whole=whole)
                 self._write(recorded, to_write=bool(recorded), interrupted=not whole, passed=False)
 
     def _write(self, recorded: list[Interaction], *, to_write: bool, interrupted: bool, passed: bool) -> None:

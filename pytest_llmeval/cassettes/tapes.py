@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import defaultdict, deque
 from typing import TYPE_CHECKING
 
 from pytest_llmeval.cassettes.adopt import Adopted, in_our_form
 from pytest_llmeval.cassettes.format import Interaction, Tape
+from pytest_llmeval.cassettes.matching import Fingerprint
 from pytest_llmeval.cassettes.turns import by_places
 
 if TYPE_CHECKING:
@@ -28,13 +30,22 @@ def recorded_now(cassette: Cassette, *, failed: bool) -> list[Interaction]:
     return _in_order(cassette)
 
 
-def recorded_so_far(cassette: Cassette) -> list[Interaction]:
-    """Return what a test that runs on has recorded, without what would be given up if it failed now."""
+def recorded_so_far(cassette: Cassette, *, whole: bool) -> list[Interaction]:
+    """Return what a test that runs on has recorded, without what would be given up if it failed now.
+
+    Args:
+        cassette: The cassette.
+        whole: Whether no request is on its way, and none will come.
+    """
     end = len(cassette.slots)
     while end and _may_go(cassette.slots[end - 1]):
         end -= 1
     last = {id(each) for each in cassette.slots[end:]}
-    return [each for each in _in_order(cassette) if id(each) not in last]
+    if whole:
+        return [each for each in _in_order(cassette) if id(each) not in last]
+    # What failed may still be decided on, by who asks another candidate instead.
+    ordered, _ = by_places(cassette.slots, cassette.equals.values())
+    return [each for each in ordered if each is not None and id(each) not in last]
 
 
 def _may_go(answer: Interaction | None) -> bool:
@@ -64,12 +75,11 @@ def tape_to_write(cassette: Cassette, recorded: list[Interaction], *, whole: boo
         kept = [old for old in kept if id(old) in cassette.used or id(old) in cassette.outdated]
     if cassette.mode == "all":
         # A run that failed half-way must not cost the answers that it did not get to replace.
-        again = cassette.keys(Tape(recorded))
-        half = cassette.failed or cut
-        kept = [old for old in kept if cassette.key(old, cassette.loaded) not in again] if half else []
+        kept, recorded = _replaced(cassette, kept, recorded) if cassette.failed or cut else ([], recorded)
     elif cassette.mode == "stale":
         # Each in the place of the one that it replaces: equal requests replay in their order.
-        kept = [_replacement(cassette, old) for old in kept]
+        wanted = {id(new) for new in recorded}
+        kept = [_replacement(cassette, old, wanted) for old in kept]
         there = {id(old) for old in kept}
         recorded = [new for new in recorded if id(new) not in there]
     return Tape([*_in_our_form(cassette, kept), *recorded], incomplete=bool(cassette.failed) or cut)
@@ -86,8 +96,23 @@ def _in_our_form(cassette: Cassette, kept: list[Interaction]) -> list[Interactio
     return [instead.get(id(old), old) for old in kept]
 
 
-def _replacement(cassette: Cassette, old: Interaction) -> Interaction:
+def _replaced(
+    cassette: Cassette, kept: list[Interaction], recorded: list[Interaction]
+) -> tuple[list[Interaction], list[Interaction]]:
+    """Return the old answers with new ones in the places of equal requests, and the new ones that are left over."""
+    again: dict[Fingerprint, deque[Interaction]] = defaultdict(deque)
+    for new in recorded:
+        again[cassette.key(new)].append(new)
+    both = []
+    for old in kept:
+        new_ones = again.get(cassette.key(old, cassette.loaded))
+        both.append(new_ones.popleft() if new_ones else old)
+    left = {id(new) for new_ones in again.values() for new in new_ones}
+    return both, [new for new in recorded if id(new) in left]
+
+
+def _replacement(cassette: Cassette, old: Interaction, wanted: set[int]) -> Interaction:
     equals, place = cassette.outdated.get(id(old), (None, 0))
     slot = equals.slots.get(place) if equals is not None else None
     new = cassette.slots[slot] if slot is not None and slot < len(cassette.slots) else None
-    return new or old
+    return new if new is not None and id(new) in wanted else old

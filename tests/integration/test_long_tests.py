@@ -141,6 +141,54 @@ def test_recording_all_again_costs_no_old_answer_if_it_is_killed(project: Projec
     project.outcomes("--llm-record=none", passed=1)
 
 
+def test_recording_equal_requests_all_again_costs_no_old_answer_if_it_is_killed(project: Project) -> None:
+    project.write("def test_it(llm):\n    for n in range(4):\n        llm.complete('the same')\n")
+    project.outcomes(passed=1)
+    old = [interaction.content for interaction in tape_of(project).interactions]
+
+    def late_from_the_second_on(_: object) -> None:
+        time.sleep(60.0 if len(project.server.asked) > 5 else 0.0)
+
+    project.server.says = late_from_the_second_on
+    process = project.start("--llm-record=all")
+    try:
+        wait_for(lambda: tape_of(project).incomplete)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate(timeout=30)
+    now = [interaction.content for interaction in tape_of(project).interactions]
+    assert now[0] not in old
+    assert now[1:] == old[1:]
+
+
+def test_in_mode_stale_a_refusal_does_not_replace_an_old_answer_while_the_test_runs(project: Project) -> None:
+    project.write(UNTIL_SAVED + "def test_it(llm):\n    llm.complete('one')\n    llm.complete('two')\n")
+    project.outcomes(passed=1)
+    old = [interaction.content for interaction in tape_of(project).interactions]
+
+    def refuse_from_now_on(_: object) -> None:
+        project.server.failures.append(404)
+
+    project.server.says = refuse_from_now_on
+    project.write(
+        UNTIL_SAVED
+        + """
+def test_it(llm):
+    llm.complete("one")
+    try:
+        llm.complete("two")
+    finally:
+        until(lambda: saved("incomplete: true"))
+        assert not saved("404")
+"""
+    )
+    project.outcomes("--llm-record=stale", "--llm-max-age=0h", failed=1)
+    new = tape_of(project).interactions
+    assert [each.status for each in new] == [200, 200]
+    assert new[0].content != old[0]
+    assert new[1].content == old[1]
+
+
 def test_a_renamed_test_that_is_killed_keeps_the_answers_that_it_has_not_come_to(project: Project) -> None:
     questions = ["one", "two", "three"]
     text = "def test_%s(llm):\n    for question in %s:\n        llm.complete(question)\n"

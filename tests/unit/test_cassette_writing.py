@@ -69,6 +69,68 @@ def test_what_holds_a_secret_after_all_is_taken_back(tmp_path: Path, *, there: b
     assert not writer.written
 
 
+@pytest.mark.parametrize("incomplete", [True, False])
+def test_what_holds_a_secret_after_all_is_told_also_where_nothing_came_since(
+    tmp_path: Path, *, incomplete: bool
+) -> None:
+    environ: dict[str, str] = {}
+    path = tmp_path / "a.yaml"
+    writer, first = Writer(path, SecretScanner(environ)), answer(f"the key is {KEY}")
+    writer.write(Tape([first], incomplete=True), first_wins=False)
+    environ["BANK_API_KEY"] = KEY
+    with pytest.raises(SecretError):
+        writer.write(Tape([first], incomplete=incomplete), first_wins=False)
+    assert not path.exists()
+
+
+def test_a_secret_in_the_name_of_the_file_is_taken_back_too(tmp_path: Path) -> None:
+    environ: dict[str, str] = {}
+    path = tmp_path / f"test_it[{KEY}].yaml"
+    writer, first = Writer(path, SecretScanner(environ)), answer("first")
+    writer.write(Tape([first], incomplete=True), first_wins=False)
+    environ["BANK_API_KEY"] = KEY
+    with pytest.raises(SecretError):
+        writer.write(Tape([first, answer("second")]), first_wins=False)
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("cut", [True, False])
+def test_what_was_whole_before_is_put_back_where_a_secret_comes_later(tmp_path: Path, *, cut: bool) -> None:
+    path, scanner = tmp_path / "a.yaml", SecretScanner({"BANK_API_KEY": KEY})
+    write_tape(path, Tape([answer("before")], incomplete=cut), scanner)
+    writer, first = Writer(path, scanner), answer("first")
+    writer.write(Tape([first], incomplete=True), first_wins=False)
+    with pytest.raises(SecretError):
+        writer.write(Tape([first, answer(KEY)]), first_wins=False)
+    assert texts(path) == (["first"] if cut else ["before"])
+
+
+def test_an_unfinished_file_does_not_replace_what_another_has_finished_meanwhile(tmp_path: Path) -> None:
+    path, scanner = tmp_path / "a.yaml", SecretScanner({})
+    ours, theirs = Writer(path, scanner), Writer(path, scanner)
+    first, second, third = answer("first"), answer("second"), answer("theirs")
+    ours.write(Tape([first], incomplete=True), first_wins=True)
+    theirs.write(Tape([third]), first_wins=True)
+    assert texts(path) == ["theirs"]
+    ours.write(Tape([first, second], incomplete=True), first_wins=False)
+    assert texts(path) == ["theirs"]
+
+
+def test_where_each_answer_brings_a_cookie_the_last_ones_are_looked_for_the_next_time(tmp_path: Path) -> None:
+    environ: dict[str, str] = {}
+    path, scanner = tmp_path / "a.yaml", SecretScanner(environ)
+    writer, first = Writer(path, scanner), answer(f"the key is {KEY}")
+    writer.prepare([first])
+    environ["BANK_API_KEY"] = KEY
+    with writer.as_prepared():
+        writer.write(Tape([first], incomplete=True), first_wins=False)
+    assert path.exists()
+    writer.prepare([first])
+    with writer.as_prepared(), pytest.raises(SecretError):
+        writer.write(Tape([first], incomplete=True), first_wins=False)
+    assert not path.exists()
+
+
 def test_what_was_written_before_the_answer_with_the_secret_stays(tmp_path: Path) -> None:
     path, scanner = tmp_path / "a.yaml", SecretScanner({"BANK_API_KEY": KEY})
     writer, first = Writer(path, scanner), answer("first")
@@ -157,6 +219,5 @@ def test_where_no_thread_can_be_started_nothing_is_lost(monkeypatch: pytest.Monk
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", refuse)
         autosave.note(growing)
-    autosave.forget(growing)
     autosave.note(growing)
     assert growing.saved.acquire(timeout=30)
