@@ -179,10 +179,11 @@ def test_it(llm):
         llm.complete("two")
     finally:
         until(lambda: saved("incomplete: true"))
-        assert not saved("404")
+        pathlib.Path("seen").write_text(str(saved("404")))
 """
     )
     project.outcomes("--llm-record=stale", "--llm-max-age=0h", failed=1)
+    assert (project.path / "seen").read_text() == "False"
     new = tape_of(project).interactions
     assert [each.status for each in new] == [200, 200]
     assert new[0].content != old[0]
@@ -250,7 +251,7 @@ def test_it(llm):
     finally:
         until(lambda: saved("incomplete: true"))
         time.sleep(1)
-        assert not saved("404")
+        pathlib.Path("seen").write_text(str(saved("404")))
 """
     )
 
@@ -260,6 +261,7 @@ def test_it(llm):
     project.server.says = refuse_from_now_on
     result = project.outcomes(failed=1)
     result.stdout.fnmatch_lines(["*404*"])
+    assert (project.path / "seen").read_text() == "False"
     assert [each.status for each in tape_of(project).interactions] == [200]
     project.server.says = lambda _: None
     project.server.failures.clear()
