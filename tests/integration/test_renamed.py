@@ -118,6 +118,24 @@ def test_an_orphan_goes_to_the_test_that_it_fits_not_to_the_first_with_its_first
     write_asks(project, test_old=["a", "b"])
     project.outcomes(passed=1)
     write_asks(project, test_first=["a", "c"], test_second=["a"], test_third=["a", "b"])
+    # Two workers may run the first and the third at once: the file moves when the first has seen it.
+    project.write(
+        """
+        import pathlib, time
+        import pytest
+
+        SEEN = pathlib.Path(__file__).with_name("seen")
+
+        @pytest.hookimpl(tryfirst=True)
+        def pytest_runtest_teardown(item):
+            if "test_first" in item.name:
+                SEEN.touch()
+            end = time.monotonic() + 20
+            while "test_third" in item.name and not SEEN.exists() and time.monotonic() < end:
+                time.sleep(0.01)
+        """,
+        "conftest.py",
+    )
     result = project.outcomes(*workers, passed=3)
     assert asked(project) == ["a", "b", "c"]
     assert {name: held(project, name) for name in ("test_first", "test_second", "test_third")} == {
