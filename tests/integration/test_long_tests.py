@@ -51,6 +51,45 @@ def test_long(llm):
 LATE = {f"question {n}" for n in (9, 10, 11)}
 
 
+UNTIL_SAVED = """
+import pathlib, time, pytest
+
+def until(there):
+    end = time.monotonic() + 20
+    while not there():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+def saved(text):
+    files = pathlib.Path("llm_cassettes").rglob("*.yaml")
+    return any(text in path.read_text() for path in files)
+"""
+
+#: What is on the disk after the refusal came, and before the test ends, is told in the file `seen`.
+ENDS_WITH_A_REFUSAL = (
+    UNTIL_SAVED
+    + """
+def test_it(llm):
+    llm.complete("one")
+    try:
+        llm.complete("two")
+    finally:
+        until(lambda: saved("incomplete: true"))
+        time.sleep(1)
+        pathlib.Path("seen").write_text(str(saved("404")))
+"""
+)
+
+
+def refuse_from_the_next_on(project: Project) -> None:
+    """Answer one more request, and all after it with 404."""
+
+    def refuse(_: object) -> None:
+        project.server.failures.append(404)
+
+    project.server.says = refuse
+
+
 def wait_for(happened: Callable[[], bool], seconds: float = 30) -> None:
     until = time.monotonic() + seconds
     while not happened():
@@ -166,22 +205,8 @@ def test_in_mode_stale_a_refusal_does_not_replace_an_old_answer_while_the_test_r
     project.outcomes(passed=1)
     old = [interaction.content for interaction in tape_of(project).interactions]
 
-    def refuse_from_now_on(_: object) -> None:
-        project.server.failures.append(404)
-
-    project.server.says = refuse_from_now_on
-    project.write(
-        UNTIL_SAVED
-        + """
-def test_it(llm):
-    llm.complete("one")
-    try:
-        llm.complete("two")
-    finally:
-        until(lambda: saved("incomplete: true"))
-        pathlib.Path("seen").write_text(str(saved("404")))
-"""
-    )
+    refuse_from_the_next_on(project)
+    project.write(ENDS_WITH_A_REFUSAL)
     project.outcomes("--llm-record=stale", "--llm-max-age=0h", failed=1)
     assert (project.path / "seen").read_text() == "False"
     new = tape_of(project).interactions
@@ -209,21 +234,6 @@ def test_a_renamed_test_that_is_killed_keeps_the_answers_that_it_has_not_come_to
     assert project.server.questions() == ["late"]
 
 
-UNTIL_SAVED = """
-import pathlib, time, pytest
-
-def until(there):
-    end = time.monotonic() + 20
-    while not there():
-        assert time.monotonic() < end
-        time.sleep(0.01)
-
-def saved(text):
-    files = pathlib.Path("llm_cassettes").rglob("*.yaml")
-    return any(text in path.read_text() for path in files)
-"""
-
-
 def test_a_test_that_ends_leaves_no_trace_of_having_been_saved(project: Project) -> None:
     project.write(
         UNTIL_SAVED
@@ -241,24 +251,9 @@ def test_it(llm):
 
 def test_what_a_test_was_refused_at_its_end_is_not_kept(project: Project) -> None:
     # An unknown model: kept, it would replay after it was mended.
-    project.write(
-        UNTIL_SAVED
-        + """
-def test_it(llm):
-    llm.complete("one")
-    try:
-        llm.complete("two")
-    finally:
-        until(lambda: saved("incomplete: true"))
-        time.sleep(1)
-        pathlib.Path("seen").write_text(str(saved("404")))
-"""
-    )
+    project.write(ENDS_WITH_A_REFUSAL)
 
-    def refuse_from_now_on(_: object) -> None:
-        project.server.failures.append(404)
-
-    project.server.says = refuse_from_now_on
+    refuse_from_the_next_on(project)
     result = project.outcomes(failed=1)
     result.stdout.fnmatch_lines(["*404*"])
     assert (project.path / "seen").read_text() == "False"
