@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from pytest_llmeval.candidates import Candidate
     from pytest_llmeval.samples import Sample
 
+#: The fixture of an answer that is asked for just as its test declares.
+DECLARED = "llm_reply"
+#: Markers by which a test may not run at all.
+MAY_SKIP = frozenset({"skip", "skipif"})
+
 
 def nodeid_of(item: Any) -> str:
     """Return a test's node id as pytest writes it: under --dist=loadgroup, xdist adds the group to it."""
@@ -40,6 +45,16 @@ def case_of(item: Any) -> Case | None:
     case = callspec.params.get("llm_case") if callspec else None
     # Others may give the fixture a meaning of their own.
     return case if isinstance(case, Case) else None
+
+
+def declares(item: Any) -> bool:
+    """Whether a test has declared what it asks, and will ask it unless something goes wrong."""
+    if DECLARED not in getattr(item, "fixturenames", ()) or case_of(item) is None or candidate_of(item) is None:
+        return False
+    return not any(
+        marker.name in MAY_SKIP or (marker.name == "xfail" and not marker.kwargs.get("run", True))
+        for marker in item.iter_markers()
+    )
 
 
 def case_request(item: Any) -> dict[str, Any]:

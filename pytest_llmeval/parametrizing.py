@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from pytest_llmeval.cases import Case
+from pytest_llmeval.collected import DECLARED
 from pytest_llmeval.datasets import Datasets
 from pytest_llmeval.display import shorten
 from pytest_llmeval.errors import ConfigError, DatasetError
@@ -17,8 +18,6 @@ from pytest_llmeval.questions import check_questions
 
 MARKER = "llm_cases"
 FIXTURE = "llm_case"
-#: The fixture of an answer that is asked for just as the marker says.
-DECLARED = "llm_reply"
 SOURCE = "source"
 RESERVED = ("model", "messages")
 #: Markers of other plugins that change how a test runs, where these plugins are installed.

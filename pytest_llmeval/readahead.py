@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pytest_llmeval.collected import candidate_of, case_of, nodeid_of
+from pytest_llmeval.collected import candidate_of, case_of, declares, nodeid_of
 from pytest_llmeval.errors import CassetteError
 from pytest_llmeval.pacing import Pace, Patience, patience
 from pytest_llmeval.recorded import total_of
@@ -28,15 +28,12 @@ if TYPE_CHECKING:
     from pytest_llmeval.cases import Case
     from pytest_llmeval.cassettes.store import Cassette
     from pytest_llmeval.client import LLM
+    from pytest_llmeval.prices import TotalCost
     from pytest_llmeval.response import Response
     from pytest_llmeval.session import EvalSession
 
-#: The fixture of an answer that is asked for just as its test declares.
-DECLARED = "llm_reply"
 #: Fixtures by which a test asks for more than it declares.
 ASK_MORE = frozenset({"llm", "llm_judge"})
-#: Markers by which a test may not run at all.
-MAY_SKIP = frozenset({"skip", "skipif"})
 #: How far the window reaches, in what may be in flight: with less, one slow answer at its head would idle the others.
 WINDOW = 4
 #: Which part of what may be in flight may wait to be written: more would be paid for twice if the run were killed.
@@ -283,39 +280,53 @@ class ReadAhead:
     def _run(self) -> None:
         """Fetch one answer after the other: the body of a thread."""
         while (job := self._next()) is not None:
-            self._fetch(job)
+            cost = self._fetch(job)
             with self._work:
-                self._busy[job.llm.pace] -= 1
+                if cost is not None:
+                    self.fetched += 1
+                    self.cost += cost
                 self._unwritten += 1
-            # Another thread writes it: the next request should not have to wait for that.
-            self._answered.put(job)
+                # Another thread writes it, since the next request should not have to wait for that; but one thread may
+                # not keep up with all of them, and what is not written would be lost if this were killed.
+                behind = self._unwritten > job.llm.pace.most // UNWRITTEN
+                self._busy[job.llm.pace] -= not behind
+            if behind:
+                self._write(job)
+                with self._work:
+                    self._busy[job.llm.pace] -= 1
+            else:
+                self._answered.put(job)
         with self._work:
             self._threads -= 1
             if not self._threads:
                 self._answered.put(None)
 
     def _keep(self) -> None:
-        """Record one answer after the other, and let its test have it then: the body of a thread."""
+        """Record one answer after the other: the body of a thread."""
         while (job := self._answered.get()) is not None:
-            job.test.cassette.fetched_ahead = False
-            try:
-                # What the disk refuses is told at the end of the test, when the recording is written again.
-                with contextlib.suppress(CassetteError):
-                    if job.error is None:
-                        job.test.cassette.flush(whole=job.whole)
-            except BaseException as exc:  # a redaction hook's fault, say: for the test, as without this all would wait
-                job.error = exc
-            with self._work:
-                job.asking = False
-                self._unwritten -= 1
-                held = job.test.held
-                if self._stopped:
-                    self._work.notify_all()
-                elif self._queue:
-                    self._wake_one()
-            if held:
-                close(job)
-            job.done.set()
+            self._write(job)
+
+    def _write(self, job: Job) -> None:
+        """Record an answer, and let its test have it then."""
+        job.test.cassette.fetched_ahead = False
+        try:
+            # What the disk refuses is told at the end of the test, when the recording is written again.
+            with contextlib.suppress(CassetteError):
+                if job.error is None:
+                    job.test.cassette.flush(whole=job.whole)
+        except BaseException as exc:  # a redaction hook's fault, say: for the test, as without this all would wait
+            job.error = exc
+        with self._work:
+            job.asking = False
+            self._unwritten -= 1
+            held = job.test.held
+            if self._stopped:
+                self._work.notify_all()
+            elif self._queue:
+                self._wake_one()
+        if held:
+            close(job)
+        job.done.set()
 
     def _next(self) -> Job | None:
         with self._work:
@@ -352,31 +363,20 @@ class ReadAhead:
         return True
 
     def _has_room(self, job: Job) -> bool:
-        """Whether its endpoint takes another request, and not too many answers would be lost if this were killed."""
-        most = job.llm.pace.most
-        return self._busy[job.llm.pace] < most and self._unwritten <= most // UNWRITTEN
+        """Whether its endpoint takes another request."""
+        return self._busy[job.llm.pace] < job.llm.pace.most
 
-    def _fetch(self, job: Job) -> None:
+    def _fetch(self, job: Job) -> TotalCost | None:
+        """Ask for an answer; return its cost, or None where there is none or it comes from a recording."""
         patience.set(Patience(lambda: job.unwanted))
         job.test.cassette.fetched_ahead = True
         try:
             with bound(job.test):
                 job.response = job.llm.complete(job.case)
-                with self._work:
-                    self.fetched += not job.response.replayed
-                    self.cost += total_of([] if job.response.replayed else [job.response.cost])
+                return None if job.response.replayed else total_of([job.response.cost])
         except BaseException as exc:  # whatever it is, it is for the test
             job.error = exc
-
-
-def declares(item: Any) -> bool:
-    """Whether a test has declared what it asks, and will ask it unless something goes wrong."""
-    if DECLARED not in getattr(item, "fixturenames", ()) or case_of(item) is None or candidate_of(item) is None:
-        return False
-    return not any(
-        marker.name in MAY_SKIP or (marker.name == "xfail" and not marker.kwargs.get("run", True))
-        for marker in item.iter_markers()
-    )
+        return None
 
 
 def goes_out(cassette: Cassette) -> bool:

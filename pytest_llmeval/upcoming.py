@@ -6,8 +6,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from pytest_llmeval.collected import nodeid_of
-from pytest_llmeval.readahead import declares
+from pytest_llmeval.collected import declares, nodeid_of
 
 if TYPE_CHECKING:
     import pytest

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import signal
 import time
 from collections import Counter
@@ -263,6 +264,43 @@ def test_a_fault_while_an_answer_is_written_is_its_tests_and_holds_up_no_other(p
     assert "nobody thought of this" in output
     assert "29 passed" in output
     assert cassettes(project) == {f"q{n}" for n in range(30) if n != 2}
+
+
+def test_where_the_disk_is_slow_several_answers_are_written_at_once_and_none_is_far_behind(project: Project) -> None:
+    write_cases(project, "pass")
+    project.write(
+        """
+        import pytest, threading, time
+        from pytest_llmeval.cassettes import disk
+
+        lock, writing, most, put = threading.Lock(), [], [], disk.put
+
+        def slow(*args, **kwargs):
+            with lock:
+                writing.append(1)
+                most.append(len(writing))
+            time.sleep(0.1)
+            try:
+                return put(*args, **kwargs)
+            finally:
+                with lock:
+                    writing.pop()
+
+        @pytest.fixture(scope="session", autouse=True)
+        def written():
+            disk.put = slow
+            yield
+            disk.put = put
+            print(f"<{max(most)} at once>")
+        """,
+        "conftest.py",
+    )
+    result = project.run("-s", f"--llm-concurrency={N}")
+    result.assert_outcomes(passed=30)
+    at_once = int(re.search(r"<(\d+) at once>", result.stdout.str())[1])  # type: ignore[index]
+    # Those that asked write what the recording thread does not come to; none has more than one to write.
+    assert 1 < at_once <= 1 + N
+    assert len(cassettes(project)) == 30
 
 
 def test_a_recording_is_written_once_where_nothing_is_added(project: Project) -> None:
