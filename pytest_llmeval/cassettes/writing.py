@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -30,7 +31,7 @@ class Writer:
         # Up to which of the scanner's versions what was written is known to hold no secret.
         self._clean = 0
         self._theirs = False
-        # What was there before we wrote for the first time, and what the system says of the file that we wrote last.
+        # What was there before we first wrote in its place, and what the system says of the file that we wrote last.
         self._before: bytes | None = None
         self._stamp: tuple[int, int] | None = None
         self._prepared = 0
@@ -77,10 +78,11 @@ class Writer:
         """
         self._scanner.learn()
         version = self._scanner.version if self._since is None else self._since
-        if self._last is None:
-            with contextlib.suppress(OSError):
-                self._before = self._path.read_bytes()
-        elif _same(self._last, tape) and (self._clean >= version or not self._holds_secret(self._last)):
+        if (
+            self._last is not None
+            and _same(self._last, tape)
+            and (self._clean >= version or not self._holds_secret(self._last))
+        ):
             self._clean = max(self._clean, version)
             return
         if tape.incomplete:
@@ -96,6 +98,9 @@ class Writer:
 
     def _put(self, tape: Tape, *, first_wins: bool) -> bool:
         known, since = self._passages, self._since
+        if not first_wins and (self._last is None or self._theirs):
+            with contextlib.suppress(OSError):
+                self._before = self._path.read_bytes()
         return write_tape(self._path, tape, self._scanner, known, first_wins=first_wins, since=since)
 
     def _holds_secret(self, tape: Tape) -> bool:
@@ -103,7 +108,8 @@ class Writer:
 
     def _stamp_now(self) -> tuple[int, int] | None:
         try:
-            found = self._path.stat()
+            # Without pathlib: this is asked for each answer that is recorded.
+            found = os.stat(self._path)  # noqa: PTH116
         except OSError:
             return None
         return found.st_ino, found.st_mtime_ns
