@@ -322,8 +322,6 @@ class ReadAhead:
             held = job.test.held
             if self._stopped:
                 self._work.notify_all()
-            elif self._queue:
-                self._wake_one()
         if held:
             close(job)
         job.done.set()
@@ -331,14 +329,12 @@ class ReadAhead:
     def _next(self) -> Job | None:
         with self._work:
             while not self._stopped:
+                # Who makes room comes here itself, so nobody else need be woken for it.
                 job = self._first()
                 if job is not None:
                     self._queue.remove(job)
                     self._busy[job.llm.pace] += 1
                     job.asking = True
-                    # Several may have waited for answers to be written.
-                    if self._idle and self._first() is not None:
-                        self._wake_one()
                     return job
                 self._idle += 1
                 self._work.wait()
