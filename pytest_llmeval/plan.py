@@ -17,7 +17,7 @@ from pytest_llmeval.cassettes.format import Interaction
 from pytest_llmeval.cassettes.paths import named_after
 from pytest_llmeval.cassettes.probe import Probe, Seen
 from pytest_llmeval.cassettes.store import Cassette, running_cassette
-from pytest_llmeval.collected import candidate_of
+from pytest_llmeval.collected import DECLARED, candidate_of
 from pytest_llmeval.errors import CassetteError, ConfigError
 from pytest_llmeval.prices import TotalCost
 from pytest_llmeval.recorded import answer_of, total_of
@@ -365,7 +365,7 @@ def cassette_of(session: EvalSession, item: Any) -> Cassette:
 def declared(item: Any) -> Any:
     """Return the case that a test declares to ask, just as it stands; None for one that asks in its body."""
     callspec = getattr(item, "callspec", None)
-    if callspec is None or "llm_reply" not in getattr(item, "fixturenames", ()):
+    if callspec is None or DECLARED not in getattr(item, "fixturenames", ()):
         return None
     return callspec.params.get("llm_case")
 

@@ -154,7 +154,7 @@ class ReadAhead:
 
     @property
     def in_flight(self) -> int:
-        """How many answers are being asked for."""
+        """How many answers are being asked for, or written by the threads that asked."""
         return self._busy.total()
 
     def advance(self, item: Any) -> None:
@@ -289,7 +289,8 @@ class ReadAhead:
                 # Another thread writes it, since the next request should not have to wait for that; but one thread may
                 # not keep up with all of them, and what is not written would be lost if this were killed.
                 behind = self._unwritten > job.llm.pace.most // UNWRITTEN
-                self._busy[job.llm.pace] -= not behind
+                if not behind:
+                    self._busy[job.llm.pace] -= 1
             if behind:
                 self._write(job)
                 with self._work:
